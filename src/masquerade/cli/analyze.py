@@ -1,0 +1,54 @@
+"""`masquerade analyze`: a file in, its Plan out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from masquerade.cli import common
+from masquerade.cli.common import err, print_json
+from masquerade.errors import InputError
+from masquerade.media import atomic_output
+from masquerade.pipeline.analyze import analyze
+
+
+def analyze_command(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A photo or video.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The Plan.", show_default="INPUT.plan.json beside the input")
+    ] = None,
+    method: common.Method = "blur",
+    shape: common.Shape = "ellipse",
+    margin: common.Margin = 0.3,
+    color: common.Color = "#000000",
+    span: common.Spans = None,
+    region: common.Regions = None,
+    min_face: common.MinFace = 0.0,
+    detector: common.DetectorName = "centerface",
+    weights: common.Weights = None,
+    engine: common.Engine = "auto",
+    provider: common.Provider = None,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    as_json: common.Json = False,
+) -> None:
+    """Find and track every face and write the Plan, which `masquerade render` follows.
+
+    The Plan is a readable file: set a person's "action" to "keep", add a box under "manual", change the treatment.
+    """
+    if not source.exists():
+        raise InputError("no such file", path=source, hint="check the spelling")
+    treatment = common.build_treatment(method, shape, margin, color)
+    scope = common.build_scope(span, region, min_face)
+    finder = common.build_detector(detector, weights, engine, provider, threads)
+    target = output or source.with_name(source.name + ".plan.json")
+    with common.bar(quiet or as_json) as progress:
+        plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress)
+    with atomic_output(target, inputs=[source]) as temporary:
+        temporary.write_text(plan.dumps(), encoding="utf-8")
+    faces = sum(len(person.faces) for person in plan.people)
+    if as_json:
+        print_json({"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces})
+    elif not quiet:
+        err.print(escape(f"{target}: {len(plan.people)} people, {faces} faces in {plan.source.frames} frames"))

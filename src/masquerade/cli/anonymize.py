@@ -1,0 +1,100 @@
+"""`masquerade anonymize`: files and folders in, the same without recognisable faces out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from masquerade.cli import common
+from masquerade.cli.common import complain, err, out, print_json
+from masquerade.media import Encoding
+from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
+from masquerade.pipeline.batch import Result, find_jobs
+
+
+def anonymize_command(
+    inputs: common.Inputs,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A file for one input, else a folder.")],
+    method: common.Method = "blur",
+    shape: common.Shape = "ellipse",
+    margin: common.Margin = 0.3,
+    color: common.Color = "#000000",
+    span: common.Spans = None,
+    region: common.Regions = None,
+    min_face: common.MinFace = 0.0,
+    encoder: Annotated[str | None, typer.Option(help="FFmpeg video encoder.", show_default="like the source")] = None,
+    quality: Annotated[int | None, typer.Option(help="The encoder's CRF.", show_default="close to the source")] = None,
+    detector: common.DetectorName = "centerface",
+    weights: common.Weights = None,
+    engine: common.Engine = "auto",
+    provider: common.Provider = None,
+    threads: common.Threads = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    quiet: common.Quiet = False,
+    as_json: common.Json = False,
+) -> None:
+    """Replace every face in photos and videos.
+
+    Folders keep their layout. Files that an earlier run finished are skipped, so a run that was stopped goes on where
+    it was. Exit code 0: all anonymized; 1: could not run; 2: some input failed or needs review.
+    """
+    settings = Settings(
+        treatment=common.build_treatment(method, shape, margin, color),
+        scope=common.build_scope(span, region, min_face),
+        encoding=Encoding(encoder=encoder, quality=quality),
+    )
+    jobs, folder = find_jobs(inputs, output)
+    finder = common.build_detector(detector, weights, engine, provider, threads)
+    if dry_run:
+        manifest = open_manifest(folder, settings, finder) if folder else None
+        rows = [
+            {"input": job.source, "output": job.output, "done": bool(manifest and manifest.earlier(job))}
+            for job in jobs
+        ]
+        if as_json:
+            print_json({"dry_run": True, "files": rows})
+        else:
+            for row in rows:
+                out.print(escape(f"{'done already' if row['done'] else 'would do'}  {row['input']} → {row['output']}"))
+        return
+    with common.Bars(len(jobs), quiet or as_json) as bars:
+
+        def tell(result: Result) -> None:
+            bars.file_done()
+            if result.error is not None:
+                complain(result.error)
+            elif not quiet and not as_json:
+                err.print(escape(describe(result)), soft_wrap=True)
+
+        results = anonymize(inputs, output, settings, detector=finder, progress=bars.frame, tell=tell)
+    if as_json:
+        print_json({"files": [as_row(result) for result in results]})
+    if any(result.status in ("failed", "review") for result in results):
+        raise typer.Exit(2)
+
+
+def describe(result: Result) -> str:
+    """One line on what became of a file."""
+    report = result.report
+    if report is None:
+        return f"{result.job.output}: done by an earlier run"
+    faces = sum(report.replaced.values())
+    what = "no face found" if not faces and not report.kept else f"{faces} faces replaced"
+    if report.kind == "video":
+        what += f" in {report.frames} frames, {report.people} people"
+    if report.kept:
+        what += f", {report.kept} left as they were"
+    return "; please review: ".join([f"{result.job.output}: {what}", *report.review])
+
+
+def as_row(result: Result) -> dict[str, Any]:
+    """The same for machines."""
+    row: dict[str, Any] = {"input": result.job.source, "output": result.job.output, "status": result.status}
+    if result.report is not None:
+        report = result.report
+        row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
+        row |= {"replaced": dict(report.replaced), "kept": report.kept, "review": list(report.review)}
+    if result.error is not None:
+        row["error"] = {"code": result.error.code, "message": str(result.error)}
+    return row

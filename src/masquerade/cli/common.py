@@ -1,0 +1,179 @@
+"""What the commands share: options, colours, progress, and how errors and results are said."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from masquerade.errors import MasqueradeError, OptionError
+from masquerade.faces.detect import DETECTORS, Detector, open_detector
+from masquerade.pipeline.analyze import Progress as Told
+from masquerade.pipeline.analyze import silent
+from masquerade.plan import Scope, Span, Treatment
+from masquerade.types import Box
+from masquerade.version import __version__
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Inputs = Annotated[list[Path], typer.Argument(help="Photos, videos, and folders of them.", show_default=False)]
+Method = Annotated[Literal["blur", "pixelate", "solid"], typer.Option(help="How faces are replaced.")]
+Shape = Annotated[Literal["ellipse", "box"], typer.Option(help="Shape of what is replaced.")]
+Margin = Annotated[float, typer.Option(help="Share of the face's size added on every side.", min=0, max=2)]
+Color = Annotated[str, typer.Option(help="Colour of --method solid, as #rrggbb.")]
+Spans = Annotated[
+    list[str] | None,
+    typer.Option("--span", help="Only from START to END, as 12.5-20 or 0:12-1:20. Repeatable.", show_default=False),
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option("--region", help="Only faces that touch X1,Y1,X2,Y2 (pixels). Repeatable.", show_default=False),
+]
+MinFace = Annotated[float, typer.Option(help="Only faces at least this many pixels wide or high.", min=0)]
+DetectorName = Annotated[str, typer.Option("--detector", help=f"One of {', '.join(DETECTORS)}.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="The detector's ONNX file, instead of the store's.", show_default=False)
+]
+Engine = Annotated[Literal["auto", "openvino", "onnxruntime"], typer.Option(help="What runs the networks.")]
+Provider = Annotated[
+    str | None, typer.Option(help="Execution provider of onnxruntime, such as cuda or coreml.", show_default=False)
+]
+Threads = Annotated[int, typer.Option(help="Threads for the networks; 0 means all cores.", min=0)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Replaces every face in photos and videos by a face that belongs to nobody."""
+    if version:
+        out.print(f"masquerade {__version__}")
+        raise typer.Exit
+
+
+def complain(what: MasqueradeError | str) -> None:
+    """One line on standard error, with the error's stable code."""
+    code = f" \\[{what.code}]" if isinstance(what, MasqueradeError) else ""
+    err.print(f"[bold red]masquerade[/]{code}: {escape(str(what))}", soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Machine-readable output, and nothing else, on standard output."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def build_treatment(method: str, shape: str, margin: float, color: str) -> Treatment:
+    """Options → how.
+
+    Raises:
+        OptionError: the colour cannot be read.
+    """
+    match = re.fullmatch(r"#?([0-9a-fA-F]{6})", color)
+    if not match:
+        raise OptionError(f"--color {color!r} is no colour", hint="write it as #rrggbb, for example #000000")
+    return Treatment(method=method, shape=shape, margin=margin, color=list(bytes.fromhex(match[1])))  # type: ignore[arg-type]
+
+
+def build_scope(spans: list[str] | None, regions: list[str] | None, min_face: float) -> Scope:
+    """Options → where and when.
+
+    Raises:
+        OptionError: a span or region cannot be read.
+    """
+    return Scope(
+        spans=tuple(_span(text) for text in spans or ()),
+        regions=tuple(_region(text) for text in regions or ()),
+        min_face=min_face,
+    )
+
+
+def _span(text: str) -> Span:
+    try:
+        start, end = (_seconds(part) for part in text.split("-"))
+        return Span(start=start, end=end)
+    except ValueError:
+        raise OptionError(
+            f"--span {text!r} is no span of time", hint="write START-END with START before END, as 12.5-20 or 0:12-1:20"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
+
+
+def _region(text: str) -> Box:
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        x1 = y1 = x2 = y2 = 0.0
+    if not (x1 < x2 and y1 < y2):
+        raise OptionError(f"--region {text!r} is no box", hint="write X1,Y1,X2,Y2 in pixels with X1 < X2 and Y1 < Y2")
+    return Box(x1, y1, x2, y2)
+
+
+def build_detector(name: str, weights: Path | None, engine: str, provider: str | None, threads: int) -> Detector:
+    """Options → a detector that is ready to run.
+
+    Raises:
+        OptionError: there is no such detector.
+        WeightsError: its weights cannot be had.
+        EngineError: the engine asked for cannot run.
+    """
+    return open_detector(name, weights, engine=engine, provider=provider, threads=threads)
+
+
+class Bars:
+    """Progress of a batch and of the file in work. Drawn on a terminal only, on standard error."""
+
+    def __init__(self, files: int, quiet: bool) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=quiet or not err.is_terminal,
+        )
+        self._batch = self._progress.add_task("files", total=files, visible=files > 1)
+        self._file = self._progress.add_task("", total=None, visible=False)
+        self._stage = ""
+
+    def frame(self, stage: str, done: int, total: int | None) -> None:
+        """One more frame of the file in work."""
+        if stage != self._stage or done == 1:
+            self._stage = stage
+            self._progress.reset(self._file, total=total, description=stage, visible=True)
+        self._progress.update(self._file, completed=done)
+
+    def file_done(self) -> None:
+        """One more file."""
+        self._progress.update(self._file, visible=False)
+        self._progress.advance(self._batch)
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+@contextmanager
+def bar(quiet: bool) -> Iterator[Told]:
+    """Progress of one file."""
+    with Bars(1, quiet) as bars:
+        yield silent if quiet else bars.frame

@@ -1,0 +1,105 @@
+"""Input → Plan: who is where, frame by frame."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from masquerade.version import __version__
+from masquerade.errors import InputError
+from masquerade.faces.detect import Detector, detect_everywhere
+from masquerade.identity import START_SCORE
+from masquerade.media import is_image, open_image, open_video, sha256
+from masquerade.pipeline.overlap import ahead
+from masquerade.pipeline.scan import Scanner
+from masquerade.plan import ManualBox, Person, Plan, Scope, Source, Treatment
+from masquerade.types import Provenance, TrackedFace
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with (stage, frames done, frames in all if known)."""
+
+DECODE_AHEAD = 4
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """Progress for those who want none."""
+
+
+def analyze(
+    path: Path,
+    detector: Detector,
+    *,
+    treatment: Treatment = Treatment(),  # noqa: B008 - frozen
+    scope: Scope = Scope(),  # noqa: B008 - frozen
+    manual: tuple[ManualBox, ...] = (),
+    progress: Progress = silent,
+) -> Plan:
+    """Finds and tracks every face of a photo or video.
+
+    Args:
+        path: the file.
+        detector: finds the faces; its name is noted in the Plan.
+        treatment, scope, manual: written into the Plan as they are.
+        progress: told of every frame.
+
+    Returns:
+        The Plan, without embeddings.
+
+    Raises:
+        InputError: the file cannot be read to its end.
+    """
+    if is_image(path):
+        return _analyze_image(path, detector, treatment, scope, manual, progress)
+    with open_video(path) as reader:
+        info = reader.info
+        scanner = Scanner(detector, info.width, info.height, info.frame_rate)
+        frames = 0
+        for frame in ahead(reader, DECODE_AHEAD):
+            scanner.add(frame)
+            frames += 1
+            progress("analyze", frames, info.frames)
+    if frames == 0:
+        raise InputError("the video has no frames", path=path)
+    people = tuple(Person(id=track.id, faces=track.faces) for track in scanner.finish())
+    source = Source(
+        name=path.name, sha256=sha256(path), kind="video", width=info.width, height=info.height, frames=frames
+    )
+    return _plan(source, detector, treatment, scope, manual, people)
+
+
+def _analyze_image(
+    path: Path,
+    detector: Detector,
+    treatment: Treatment,
+    scope: Scope,
+    manual: tuple[ManualBox, ...],
+    progress: Progress,
+) -> Plan:
+    frame = open_image(path).frame
+    faces = detect_everywhere(detector, frame.thumbnail(frame.width, frame.height))
+    progress("analyze", 1, 1)
+    people = tuple(
+        Person(id=number, faces=(TrackedFace(0, face, Provenance.DETECTED),))
+        for number, face in enumerate((face for face in faces if face.score >= START_SCORE), start=1)
+    )
+    source = Source(
+        name=path.name, sha256=sha256(path), kind="image", width=frame.width, height=frame.height, frames=1
+    )
+    return _plan(source, detector, treatment, scope, manual, people)
+
+
+def _plan(
+    source: Source,
+    detector: Detector,
+    treatment: Treatment,
+    scope: Scope,
+    manual: tuple[ManualBox, ...],
+    people: tuple[Person, ...],
+) -> Plan:
+    return Plan(
+        made_by=f"masquerade {__version__}",
+        source=source,
+        detector=detector.name,
+        treatment=treatment,
+        scope=scope,
+        people=people,
+        manual=manual,
+    )

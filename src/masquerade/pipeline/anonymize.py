@@ -1,0 +1,76 @@
+"""The whole walk for files: analyze, then render."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from masquerade.faces.detect import Detector, open_detector
+from masquerade.media import Encoding
+from masquerade.pipeline.analyze import Progress, analyze, silent
+from masquerade.pipeline.batch import Job, Manifest, Result, find_jobs, run_batch
+from masquerade.pipeline.render import Report, render
+from masquerade.plan import Scope, Treatment
+from masquerade.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides what the outputs look like.
+
+    Attributes:
+        treatment: how faces are replaced.
+        scope: where and when.
+        encoding: how videos are encoded.
+    """
+
+    treatment: Treatment = field(default_factory=Treatment)
+    scope: Scope = field(default_factory=Scope)
+    encoding: Encoding = field(default_factory=Encoding)
+
+
+def anonymize(
+    inputs: Path | str | Sequence[Path | str],
+    output: Path | str,
+    settings: Settings | None = None,
+    *,
+    detector: Detector | None = None,
+    progress: Progress = silent,
+    tell: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """Replaces every face in photos, videos and folders of them.
+
+    Args:
+        inputs: files and folders.
+        output: a file for one input file, else a folder. Finished files of an earlier run are skipped.
+        settings: how, where and when; the default blurs every face.
+        detector: finds the faces; CenterFace by default, whose weights are fetched once.
+        progress: called with (stage, frames done, frames in all) while a file is worked on.
+        tell: called after each file.
+
+    Returns:
+        One result a file. A file that fails does not stop the others; its result says why.
+
+    Raises:
+        InputError: an input does not exist.
+        OutputError: the output cannot be used.
+        WeightsError: the detector's weights cannot be had.
+
+    Example:
+        >>> masquerade.anonymize("holiday.jpg", "holiday-masked.jpg")  # doctest: +SKIP
+    """
+    paths = [inputs] if isinstance(inputs, Path | str) else list(inputs)
+    settings = settings or Settings()
+    jobs, folder = find_jobs([Path(path) for path in paths], Path(output))
+    detector = detector or open_detector()
+    manifest = open_manifest(folder, settings, detector) if folder else None
+
+    def work(job: Job) -> Report:
+        plan = analyze(job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress)
+        return render(job.source, plan, job.output, encoding=settings.encoding, progress=progress)
+
+    return run_batch(jobs, work, manifest, tell=tell)
+
+
+def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manifest:
+    """The manifest of an output folder, for these settings and this version."""
+    return Manifest(folder, [__version__, detector.name, settings])

@@ -1,0 +1,207 @@
+"""Many files: which there are, where each goes, which are done, and what became of them.
+
+A folder's results are noted in a manifest as each file is finished, one line a file. A batch that is started again
+skips what is done and unchanged; what was being written when it stopped has no line and no output, and is done anew.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from masquerade.errors import InputError, MasqueradeError, OptionError, OutputError
+from masquerade.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_output, sha256
+from masquerade.pipeline.render import Report
+
+MANIFEST = "masquerade-manifest.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to do.
+
+    Attributes:
+        source: the input file.
+        output: where its result goes.
+        name: the output's path inside the output folder, with forward slashes; the manifest's key.
+    """
+
+    source: Path
+    output: Path
+    name: str
+
+
+Status = Literal["done", "review", "unchanged", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file.
+
+    Attributes:
+        job: the file.
+        status: "done"; "review" if done, but a person should look; "unchanged" if an earlier run did it; "failed".
+        report: what was done in this run; None if it failed or an earlier run did it.
+        error: why it failed.
+    """
+
+    job: Job
+    status: Status
+    report: Report | None = None
+    error: MasqueradeError | None = None
+
+
+def find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | None]:
+    """Lists the files to do and where each goes.
+
+    A single file goes to `output` itself if that has a suffix and is no folder. Everything else goes into the folder
+    `output`; a folder given as input keeps its layout there. Files that are neither photo nor video are left alone
+    inside folders, and so are hidden files and the output folder itself.
+
+    Returns:
+        The jobs in a fixed order, and the folder that holds their manifest (None for a single file).
+
+    Raises:
+        InputError: an input does not exist, or a folder holds no photo or video.
+        OptionError: two inputs would be written to the same place.
+    """
+    for path in inputs:
+        if not path.exists():
+            raise InputError("no such file or folder", path=path, hint="check the spelling")
+    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+        return [Job(inputs[0], output, output.name)], None
+    if output.exists() and not output.is_dir():
+        raise OutputError("is a file, and a folder is needed for several inputs", path=output, hint="name a folder")
+    jobs = []
+    for path in inputs:
+        if path.is_dir():
+            found = sorted(_media_in(path, output))
+            if not found:
+                raise InputError("no photo or video in this folder", path=path)
+            jobs += [(file, file.relative_to(path)) for file in found]
+        else:
+            jobs.append((path, Path(path.name)))
+    taken: dict[Path, Path] = {}
+    for source, relative in jobs:
+        other = taken.setdefault(relative, source)
+        if other is not source:
+            raise OptionError(
+                f"{other} and {source} would both be written to {output / relative}",
+                hint="run them one after the other into two folders",
+            )
+    return [Job(source, output / relative, relative.as_posix()) for source, relative in jobs], output
+
+
+def _media_in(folder: Path, output: Path) -> Iterable[Path]:
+    inside = output.resolve()
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        folders[:] = [f for f in folders if not f.startswith(".") and (here / f).resolve() != inside]
+        for file in files:
+            if not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                yield here / file
+
+
+class Manifest:
+    """What is done in an output folder.
+
+    Args:
+        folder: the output folder.
+        settings: everything that decides what an output looks like; a change of it does every file anew.
+    """
+
+    def __init__(self, folder: Path, settings: Any) -> None:
+        self._path = folder / MANIFEST
+        self._settings = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+        self._lines: dict[str, dict[str, Any]] = {}
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            text = ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise OutputError("the manifest cannot be read", path=self._path, hint="move it away") from error
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self._lines[entry["name"]] = entry
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue  # the line that was being written when a run was killed
+
+    def earlier(self, job: Job) -> Status | None:
+        """What an earlier run made of this file; None if it, its output, or the settings have changed since."""
+        entry = self._lines.get(job.name)
+        if entry is None or entry["settings"] != self._settings or not job.output.is_file():
+            return None
+        if entry["input"] != sha256(job.source) or entry["output"] != sha256(job.output):
+            return None
+        return "review" if entry["status"] == "review" else "unchanged"
+
+    def note(self, result: Result) -> None:
+        """Adds one finished file; on disk before this returns."""
+        report = result.report
+        assert report is not None
+        entry = {
+            "name": result.job.name,
+            "status": result.status,
+            "settings": self._settings,
+            "input": sha256(result.job.source),
+            "output": sha256(result.job.output),
+            **{k: v for k, v in asdict(report).items() if k not in ("source", "output")},
+        }
+        self._lines[result.job.name] = entry
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def tidy(self) -> None:
+        """Rewrites the manifest in the order of names, one line a file, so that equal folders have equal manifests."""
+        with atomic_output(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(self._lines[k]) + "\n" for k in sorted(self._lines)), "utf-8")
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    work: Callable[[Job], Report],
+    manifest: Manifest | None,
+    *,
+    tell: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """Does the jobs one after the other; one that fails does not stop the others.
+
+    Args:
+        jobs: from `find_jobs`.
+        work: does one job.
+        manifest: of the output folder; None for a single file.
+        tell: called after each job.
+
+    Returns:
+        One result a job, in the same order.
+    """
+    results = []
+    for job in jobs:
+        result = _do(job, work, manifest)
+        if manifest is not None and result.report is not None:
+            manifest.note(result)
+        results.append(result)
+        tell(result)
+    if manifest is not None:
+        manifest.tidy()
+    return results
+
+
+def _do(job: Job, work: Callable[[Job], Report], manifest: Manifest | None) -> Result:
+    try:
+        if manifest is not None and (earlier := manifest.earlier(job)):
+            return Result(job, earlier)
+        try:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder cannot be made: {error.strerror}", path=job.output.parent) from error
+        report = work(job)
+    except MasqueradeError as error:
+        return Result(job, "failed", error=error)
+    return Result(job, "review" if report.review else "done", report)

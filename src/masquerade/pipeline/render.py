@@ -1,0 +1,131 @@
+"""File + Plan → file. Follows the Plan, adds nothing, and decides nothing but how to fail: closed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from masquerade.errors import PlanError
+from masquerade.media import Encoding, Frame, VideoWriter, atomic_output, open_image, open_video, save_image, sha256
+from masquerade.pipeline.analyze import DECODE_AHEAD, Progress, silent
+from masquerade.pipeline.overlap import Behind, ahead
+from masquerade.plan import Plan
+from masquerade.swap import Redactor, Replacer
+from masquerade.types import Face, Provenance, TrackedFace
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done to one file.
+
+    Attributes:
+        source, output: the files.
+        kind: "image" or "video".
+        frames: written.
+        people: tracks in the Plan.
+        replaced: faces redacted, counted once a frame, by how they were known.
+        kept: faces left as they were because the Plan says so, counted once a frame.
+        review: reasons for a person to look at the output; empty when all went as asked.
+    """
+
+    source: Path
+    output: Path
+    kind: str
+    frames: int
+    people: int
+    replaced: Mapping[str, int]
+    kept: int
+    review: tuple[str, ...] = ()
+
+
+def render(
+    path: Path, plan: Plan, output: Path, *, encoding: Encoding | None = None, progress: Progress = silent
+) -> Report:
+    """Writes the file that the Plan describes.
+
+    A pure function of the file and the Plan: the same two give the same bytes.
+
+    Args:
+        path: the file the Plan was made for.
+        plan: from `analyze`, edited or not.
+        output: where to write; appears there complete or not at all.
+        encoding: how a video is encoded; by default much like the source.
+        progress: told of every frame.
+
+    Raises:
+        PlanError: the Plan belongs to another file.
+        InputError: the file cannot be read to its end.
+        OutputError: the output cannot be written, or is the input.
+    """
+    found = sha256(path)
+    if found != plan.source.sha256:
+        raise PlanError(
+            f"the Plan was made for another file (its sha256 is {plan.source.sha256[:12]}…, this one's {found[:12]}…)",
+            path=path,
+            hint="run `masquerade analyze` on this file",
+        )
+    walk = _Walk(plan, Redactor(plan.treatment))
+    review: tuple[str, ...] = ()
+    with atomic_output(output, inputs=[path]) as temporary:
+        if plan.source.kind == "image":
+            still = open_image(path)
+            walk.edit(still.frame)
+            save_image(still, temporary)
+        else:
+            review = _render_video(path, temporary, walk, plan.source.frames, encoding or Encoding(), progress)
+    return Report(
+        source=path,
+        output=output,
+        kind=plan.source.kind,
+        frames=plan.source.frames,
+        people=len(plan.people),
+        replaced=dict(walk.replaced),
+        kept=walk.kept,
+        review=review,
+    )
+
+
+def _render_video(
+    path: Path, temporary: Path, walk: "_Walk", frames: int, encoding: Encoding, progress: Progress
+) -> tuple[str, ...]:
+    done = 0
+    with (
+        open_video(path) as reader,
+        VideoWriter(temporary, reader, encoding) as writer,
+        Behind(writer.write, 4) as encoder,
+    ):
+        for frame in ahead(reader, DECODE_AHEAD):
+            walk.edit(frame)
+            encoder.put(frame)
+            done += 1
+            progress("render", done, frames)
+        if done != frames:
+            raise PlanError(
+                f"the Plan has {frames} frames, the video {done}", path=path, hint="run `masquerade analyze` again"
+            )
+    return writer.dropped
+
+
+class _Walk:
+    """Edits frames as the Plan says and counts."""
+
+    def __init__(self, plan: Plan, replacer: Replacer) -> None:
+        self._plan = plan
+        self._replacer = replacer
+        self._faces = plan.faces_by_frame()
+        self.replaced: Counter[str] = Counter()
+        self.kept = 0
+
+    def edit(self, frame: Frame) -> None:
+        for person, tracked in self._faces.get(frame.index, ()):
+            if person.action == "keep" or not self._plan.scope.holds(tracked, frame.time):
+                self.kept += 1
+            else:
+                self._replace(frame, tracked)
+        for manual in self._plan.manual:
+            if manual.start <= frame.time and (manual.end is None or frame.time <= manual.end):
+                self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
+
+    def _replace(self, frame: Frame, tracked: TrackedFace) -> None:
+        self._replacer.replace(frame, tracked.face)
+        self.replaced[str(tracked.provenance)] += 1

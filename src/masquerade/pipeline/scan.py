@@ -1,0 +1,186 @@
+"""Finding every face of a video without looking at every pixel of it.
+
+Three looks share the work. The *coarse look* sees the whole picture, shrunk, several times a second, and every frame
+in which faces come or go. The *full look* sees every pixel, about once a second and on both sides of every cut, and so
+finds the small faces that shrinking hides. The *tile look* follows those small faces from one coarse look to the next,
+forwards, and backwards to where they appeared, in small windows at full resolution. What lies between looks is filled
+by the tracker.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.faces.detect import Detector, detect_everywhere, detect_in_windows, iou
+from masquerade.identity import Tracker, camera_motion, scene_cut
+from masquerade.media import Frame
+from masquerade.types import Box, Face, Track
+
+COARSE_SIDE = 640
+"""Long side of the coarse look, pixels. Faces from about 1/25 of it on are found; smaller ones need the full look."""
+
+_NATIVE_UP_TO = 960  # a picture no larger than this is looked at as it is: then a coarse look is a full look
+_LOOKS_PER_SECOND = 12.0
+_HELD_BYTES = 128 << 20  # what may wait for a full look, so that long and large videos need no more memory
+_MOTION_SIDE = 160
+
+
+def coarse_size(width: int, height: int) -> tuple[int, int]:
+    """Size of the coarse look for a picture of width x height pixels."""
+    long_side = max(width, height)
+    if COARSE_SIDE // 2 <= long_side <= _NATIVE_UP_TO:
+        return width, height
+    scale = COARSE_SIDE / long_side
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def settled(before: Sequence[Face], after: Sequence[Face], least: float = 0.4) -> bool:
+    """Whether two looks see the same faces at about the same places: nobody came, left, or moved far."""
+    if len(before) != len(after):
+        return False
+    free = list(after)
+    for face in before:
+        best = max(free, key=lambda other: iou(face.box, other.box))
+        if iou(face.box, best.box) < least:
+            return False
+        free.remove(best)
+    return True
+
+
+def _same_place(a: Box, b: Box) -> bool:
+    return iou(a, b) >= 0.3
+
+
+@dataclass(slots=True)
+class _Look:
+    frame: Frame
+    thumbnail: NDArray[np.uint8]
+    cut: bool
+    motion: NDArray[np.float64]
+    """Camera motion since the frame before, 2x3, in pixels of the picture."""
+    seen: bool = False
+    faces: list[Face] = field(default_factory=list)
+
+
+class Scanner:
+    """Takes a video's frames in order and gives its tracks.
+
+    Args:
+        detector: finds faces in RGB uint8 pictures.
+        width, height: of the video, pixels.
+        frame_rate: frames a second.
+    """
+
+    def __init__(self, detector: Detector, width: int, height: int, frame_rate: float) -> None:
+        self._detector = detector
+        self._size = coarse_size(width, height)
+        self._scale = (width / self._size[0], height / self._size[1])
+        self._native = max(self._scale) <= 1.0
+        self._every = max(1, int(frame_rate / _LOOKS_PER_SECOND))
+        held_frames = max(2, min(round(frame_rate), _HELD_BYTES // (width * height * 2)))
+        self._full_every = held_frames
+        self._tracker = Tracker(frame_rate=frame_rate)
+        self._held: list[_Look] = []  # since the last full look
+        self._small: list[Face] = []  # small faces that the tiles follow
+        self._last_seen: list[Face] | None = None
+        self._since_look = 0
+        self._grey: NDArray[np.uint8] | None = None
+        self._frames = 0
+
+    def add(self, frame: Frame) -> None:
+        """Looks at the next frame, or keeps it until the next look decides whether it is needed."""
+        thumbnail = frame.thumbnail(*self._size)
+        grey = self._shrink(thumbnail)
+        cut = self._grey is not None and scene_cut(self._grey, grey)
+        motion = np.eye(2, 3)
+        if self._grey is not None and not cut:
+            motion = camera_motion(self._grey, grey)
+            motion[:, 2] *= frame.width / grey.shape[1]
+        self._grey = grey
+        self._frames += 1
+        if cut and self._held:
+            self._look_closely()
+            self._small = []
+        self._held.append(_Look(frame, thumbnail, cut, motion))
+        self._since_look += 1
+        if cut or self._last_seen is None or self._since_look >= self._every:
+            self._look()
+        if cut or len(self._held) >= self._full_every:
+            self._look_closely()
+
+    def finish(self) -> list[Track]:
+        """The tracks of all frames that were added."""
+        if self._held:
+            self._look_closely()
+        return self._tracker.finish(self._frames)
+
+    def _shrink(self, thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = thumbnail.shape[:2]
+        scale = _MOTION_SIDE / max(width, height)
+        small = cv2.resize(
+            thumbnail, (max(16, round(width * scale)), max(16, round(height * scale))), interpolation=cv2.INTER_AREA
+        )
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+    def _look(self) -> None:
+        """A coarse look at the newest frame; at those before it too, if something changed."""
+        newest = self._held[-1]
+        self._detect([newest])
+        if self._last_seen is None or newest.cut or not settled(self._last_seen, newest.faces):
+            unseen = [look for look in self._held if not look.seen]
+            self._detect(unseen)
+        self._last_seen = list(newest.faces)
+        self._since_look = 0
+        if self._small:
+            self._small = self._follow(newest, self._small)
+
+    def _detect(self, looks: Sequence[_Look]) -> None:
+        if not looks:
+            return
+        scale_x, scale_y = self._scale
+        for look, faces in zip(looks, self._detector.detect([look.thumbnail for look in looks]), strict=True):
+            look.faces = [_scaled(face, scale_x, scale_y) for face in faces]
+            look.seen = True
+
+    def _follow(self, look: _Look, small: Sequence[Face]) -> list[Face]:
+        """Tile look: where the small faces of a neighbouring look are in this one. Adds what is new to the look."""
+        windows = [face.box.scaled(3.0) for face in small]
+        found = detect_in_windows(self._detector, look.frame, windows)
+        kept = [face for face in found if any(_same_place(face.box.scaled(1.5), s.box.scaled(1.5)) for s in small)]
+        look.faces += [face for face in kept if not any(_same_place(face.box, f.box) for f in look.faces)]
+        return kept
+
+    def _look_closely(self) -> None:
+        """A full look at the newest frame; what it finds anew is followed back; then all held frames are tracked."""
+        newest = self._held[-1]
+        if not newest.seen:
+            self._look()
+        if not self._native:
+            whole = newest.frame.thumbnail(newest.frame.width, newest.frame.height)
+            found = detect_everywhere(self._detector, whole)
+            new = [face for face in found if not any(_same_place(face.box, f.box) for f in newest.faces)]
+            newest.faces += new
+            self._small += new
+            for look in reversed(self._held[:-1]):
+                if not new:
+                    break
+                if look.seen:
+                    new = self._follow(look, new)
+        motion = np.eye(3)
+        for look in self._held:
+            motion = np.vstack([look.motion, [0, 0, 1]]) @ motion
+            if look.seen:
+                self._tracker.update(look.frame.index, look.faces, cut=look.cut, motion=motion[:2])
+                motion = np.eye(3)
+        self._held.clear()
+
+
+def _scaled(face: Face, scale_x: float, scale_y: float) -> Face:
+    """A face found in a shrunk picture, in pixels of the whole one. Centres of first pixels lie at (0, 0) in both."""
+    scale = np.array([scale_x, scale_y])
+    x1, y1, x2, y2 = ((np.reshape(list(face.box), (2, 2)) + 0.5) * scale - 0.5).ravel().tolist()
+    landmarks = None if face.landmarks is None else ((face.landmarks + 0.5) * scale - 0.5).astype(np.float32)
+    return Face(Box(x1, y1, x2, y2), face.score, landmarks)
