@@ -1,7 +1,7 @@
 """The whole walk for files: analyze, then render."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from masquerade.faces.detect import Detector, open_detector
@@ -73,4 +73,11 @@ def anonymize(
 
 def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manifest:
     """The manifest of an output folder, for these settings and this version."""
-    return Manifest(folder, [__version__, detector.name, settings])
+    decisive = {
+        "version": __version__,
+        "detector": detector.name,
+        "treatment": settings.treatment.model_dump(mode="json"),
+        "scope": settings.scope.model_dump(mode="json"),
+        "encoding": asdict(settings.encoding),
+    }
+    return Manifest(folder, decisive)

@@ -7,7 +7,7 @@ skips what is done and unchanged; what was being written when it stopped has no 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,9 +113,9 @@ class Manifest:
         settings: everything that decides what an output looks like; a change of it does every file anew.
     """
 
-    def __init__(self, folder: Path, settings: Any) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         self._path = folder / MANIFEST
-        self._settings = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+        self._settings = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self._lines: dict[str, dict[str, Any]] = {}
         try:
             text = self._path.read_text(encoding="utf-8")

@@ -64,7 +64,7 @@ def render(
             path=path,
             hint="run `masquerade analyze` on this file",
         )
-    walk = _Walk(plan, Redactor(plan.treatment))
+    walk = Walk(plan, Redactor(plan.treatment))
     review: tuple[str, ...] = ()
     with atomic_output(output, inputs=[path]) as temporary:
         if plan.source.kind == "image":
@@ -86,7 +86,7 @@ def render(
 
 
 def _render_video(
-    path: Path, temporary: Path, walk: "_Walk", frames: int, encoding: Encoding, progress: Progress
+    path: Path, temporary: Path, walk: "Walk", frames: int, encoding: Encoding, progress: Progress
 ) -> tuple[str, ...]:
     done = 0
     with (
@@ -106,7 +106,7 @@ def _render_video(
     return writer.dropped
 
 
-class _Walk:
+class Walk:
     """Edits frames as the Plan says and counts."""
 
     def __init__(self, plan: Plan, replacer: Replacer) -> None:

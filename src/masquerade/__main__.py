@@ -1,0 +1,5 @@
+"""`python -m masquerade`."""
+
+from masquerade.cli.main import main
+
+main()
