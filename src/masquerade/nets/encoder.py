@@ -1,0 +1,72 @@
+"""The two identity encoders: aligned 112 px crop in [−1, 1], RGB → unit vector.
+
+Both are plain 3x3 convolutions, which general processors run at full speed (depthwise ones are slow there), and both
+leave full resolution at once: the stem folds 4x4 pixels into channels. Otherwise they are unlike on purpose, so that
+the guard does not repeat the driver's mistakes: the driver is residual and weighs every place of its last map by
+itself; the guard is a plain stack in the manner of VGG with another grid, whose last map is flattened.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Driver(nn.Module):
+    """Conditions swappers. (n, 3, 112, 112) → unit vectors (n, 512); about 190 M multiply-adds, 1.9 M weights."""
+
+    dimensions = 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.PixelUnshuffle(4), _convolution(48, 64))
+        self.middle = nn.Sequential(_convolution(64, 160, stride=2), _Residual(160))
+        self.late = nn.Sequential(_convolution(160, 224, stride=2), _Residual(224))
+        self.places = nn.Sequential(nn.Conv2d(224, 224, 7, groups=224, bias=False), nn.BatchNorm2d(224))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(224, self.dimensions, bias=False), nn.BatchNorm1d(512))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return F.normalize(self.head(self.places(self.late(self.middle(self.stem(faces))))))
+
+
+class Guard(nn.Module):
+    """Checks results. (n, 3, 112, 112) → unit vectors (n, 256); about 150 M multiply-adds, 1.5 M weights."""
+
+    dimensions = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            _convolution(48, 96),
+            _convolution(96, 128, stride=2),
+            _convolution(128, 128),
+            _convolution(128, 128),
+            _convolution(128, 192, stride=2),
+            _convolution(192, 192),
+            nn.Conv2d(192, 32, 1, bias=False),
+            nn.BatchNorm2d(32),
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 49, self.dimensions, bias=False), nn.BatchNorm1d(256))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return F.normalize(self.head(self.stack(faces)))
+
+
+ENCODERS: dict[str, type[Driver] | type[Guard]] = {"driver": Driver, "guard": Guard}
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _convolution(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.activation = nn.PReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(x + self.second(self.first(x)))
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.PReLU(outputs)
+    )

@@ -1,0 +1,103 @@
+"""What happens to a face between a portrait and a traffic camera, so that encoders learn to see through it.
+
+Everything is drawn from the generator handed in: the same generator gives the same picture.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.train.data import INPUT, SIDE
+
+Face = NDArray[np.uint8]
+
+SMALLEST = 24
+"""Pixels: the side of the smallest face that an encoder should still recognise."""
+
+
+def degraded(face: Face, rng: np.random.Generator) -> Face:
+    """A worse picture of the same person: uint8 RGB, (128, 128, 3) → (112, 112, 3), perhaps mirrored."""
+    face = _misaligned(face, rng)
+    for change, chance in (
+        (_light, 0.5),
+        (_occluded, 0.2),
+        (_blurred, 0.2),
+        (_low_resolution, 0.3),
+        (_noisy, 0.1),
+        (_grey, 0.12),
+        (_jpeg, 0.25),
+    ):
+        if rng.random() < chance:
+            face = change(face, rng)
+    return face
+
+
+def low_resolution(face: Face, side: int) -> Face:
+    """The face as a camera sees it that has only `side` pixels for it, brought back to its size."""
+    small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+    return _picture(cv2.resize(small, face.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _misaligned(face: Face, rng: np.random.Generator) -> Face:
+    """Mirror, and the errors of five landmarks: a few degrees, per cent and pixels. One warp does it all."""
+    centre = (SIDE - 1) / 2
+    strength = rng.choice([0.3, 1.0])
+    warp = cv2.getRotationMatrix2D(
+        (centre, centre), strength * rng.normal(0, 4), INPUT / SIDE * np.exp(strength * rng.normal(0, 0.04))
+    )
+    warp[:, 2] += (INPUT - 1) / 2 - centre + strength * rng.normal(0, 2, 2)
+    if rng.random() < 0.5:
+        face = face[:, ::-1]
+    return _picture(cv2.warpAffine(face, warp, (INPUT, INPUT), borderMode=cv2.BORDER_REPLICATE))
+
+
+def _light(face: Face, rng: np.random.Generator) -> Face:
+    """Exposure, contrast and the colour of the light, by one table a channel."""
+    levels = np.linspace(0, 1, 256)[:, None]
+    gamma = np.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.08, 3))
+    table = (levels**gamma - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.06)
+    return _picture(cv2.LUT(face, (255 * table.clip(0, 1)).astype(np.uint8)[None]))
+
+
+def _occluded(face: Face, rng: np.random.Generator) -> Face:
+    """A hand, a scarf, a pole: a box of one colour over up to a quarter of the picture."""
+    h, w = (INPUT * np.exp(rng.uniform(np.log(0.15), np.log(0.6), 2))).astype(int)
+    y, x = rng.integers(0, INPUT - h), rng.integers(0, INPUT - w)
+    face = face.copy()
+    face[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+    return face
+
+
+def _blurred(face: Face, rng: np.random.Generator) -> Face:
+    """Out of focus, or moving in a straight line."""
+    if rng.random() < 0.6:
+        return _picture(cv2.GaussianBlur(face, (0, 0), rng.uniform(0.5, 3)))
+    length = int(rng.integers(3, 12))
+    line = np.zeros((length, length), np.float32)
+    line[length // 2] = 1
+    turn = cv2.getRotationMatrix2D(((length - 1) / 2, (length - 1) / 2), rng.uniform(0, 180), 1)
+    kernel = cv2.warpAffine(line, turn, (length, length))
+    return _picture(cv2.filter2D(face, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE))
+
+
+def _low_resolution(face: Face, rng: np.random.Generator) -> Face:
+    return low_resolution(face, int(np.exp(rng.uniform(np.log(SMALLEST), np.log(80)))))
+
+
+def _noisy(face: Face, rng: np.random.Generator) -> Face:
+    noise = rng.normal(0, rng.uniform(2, 14), face.shape)
+    return _picture((face + noise).clip(0, 255).astype(np.uint8))
+
+
+def _grey(face: Face, rng: np.random.Generator) -> Face:
+    del rng
+    return _picture(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def _jpeg(face: Face, rng: np.random.Generator) -> Face:
+    coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))])[1]
+    return _picture(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+
+
+def _picture(array: NDArray[np.generic]) -> Face:
+    return np.asarray(array, np.uint8)

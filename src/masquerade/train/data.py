@@ -1,0 +1,123 @@
+"""Archives of aligned crops in, arrays that many epochs can read cheaply out.
+
+An archive is decoded once into a memory-mapped array of 128 px RGB crops. Whatever is derived from it (a teacher's
+embeddings) lies beside it, in the same order.
+"""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import InputError
+
+SIDE = 128
+"""Pixels: the side at which crops are cached, a little more than encoders read, so that shifts do not lose pixels."""
+
+INPUT = 112
+"""Pixels: the side of the crop that identity encoders read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSet:
+    """Aligned crops, and who they show.
+
+    Attributes:
+        faces: uint8 RGB, shape (n, 128, 128, 3), usually a read-only memory map.
+        people: int64, shape (n,): 0 to k−1, or −1 where nobody knows.
+    """
+
+    faces: NDArray[np.uint8]
+    people: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+
+def read_archive(archive: Path, cache: Path, *, labelled: bool) -> FaceSet:
+    """The crops of a zip of square pictures, decoded at the first call and memory-mapped from then on.
+
+    Args:
+        archive: zip of pictures; where labelled, `<person>/<picture>`.
+        cache: folder of decoded arrays, made where it is missing.
+        labelled: whether the first folder in the archive is a person.
+
+    Raises:
+        InputError: the archive is missing, holds nothing, or holds something that is not a picture.
+    """
+    if not archive.is_file():
+        raise InputError("no such archive", path=archive, hint="Point --data at the folder that holds it")
+    decoded = cache / f"{archive.stem}.npy"
+    with zipfile.ZipFile(archive) as zipped:
+        names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
+        if not names:
+            raise InputError("the archive is empty", path=archive)
+        if not decoded.is_file():
+            _decode(zipped, names, archive, decoded)
+    faces = np.load(decoded, mmap_mode="r")
+    if faces.shape != (len(names), SIDE, SIDE, 3):
+        raise InputError("the cache belongs to another archive", path=decoded, hint="Delete it")
+    people = np.full(len(names), -1, np.int64)
+    if labelled:
+        people = np.unique([name.split("/")[0] for name in names], return_inverse=True)[1].astype(np.int64)
+    return FaceSet(faces, people)
+
+
+def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: Path) -> None:
+    with whole_file(decoded) as part:
+        faces = np.lib.format.open_memmap(part, "w+", np.uint8, (len(names), SIDE, SIDE, 3))
+        for i, name in enumerate(names):
+            picture = cv2.imdecode(np.frombuffer(zipped.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
+            if picture is None or picture.shape[0] != picture.shape[1]:
+                raise InputError(f"{name} is not a square picture", path=archive)
+            faces[i] = _resized(picture, SIDE)
+        faces.flush()
+
+
+def derived(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The array stored at `path`, made and stored at the first call."""
+    if not path.is_file():
+        array = make()
+        with whole_file(path) as part, part.open("wb") as file:
+            np.save(file, array)
+    stored: NDArray[np.float32] = np.load(path)
+    return stored
+
+
+def inputs(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What an encoder reads of clean crops: uint8 RGB (n, 128, 128, 3) → (n, 112, 112, 3)."""
+    return np.stack([_resized(face, INPUT) for face in faces])
+
+
+def map_batches(
+    function: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: NDArray[np.uint8], size: int = 64
+) -> NDArray[np.float32]:
+    """`function` over batches of `faces`, two at a time, results in order and joined."""
+    starts = range(0, len(faces), size)
+    with ThreadPoolExecutor(2) as pool:
+        return np.concatenate(list(pool.map(lambda start: function(faces[start : start + size]), starts)))
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and goes away when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _resized(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if face.shape[0] == side:
+        return face
+    return np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

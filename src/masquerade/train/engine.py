@@ -1,0 +1,169 @@
+"""One plain loop that trains anything, and picks up exactly where a killed run left off.
+
+What is trained hides behind `Training`: it may hold one network and one optimizer, or the two of a GAN. The batch of a
+step depends on the step alone, random numbers are seeded by the step, and a checkpoint holds all state, so a run that
+was killed and started again writes the same log as one that was not.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+
+from masquerade.train.data import whole_file
+from masquerade.train.recipe import Schedule
+
+Batch = Any
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+
+
+class Training(Protocol):
+    """What the engine trains.
+
+    Attributes:
+        modules: every module whose state a checkpoint must hold.
+        optimizers: every optimizer; their learning rates are those of the flat part of the schedule.
+        averaged: the modules, by the same names, whose weights are also kept as a running average.
+    """
+
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, Optimizer]
+    averaged: tuple[str, ...]
+
+    def step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """One update of the weights from one batch; returns what to log, as scalars."""
+        ...
+
+    def validate(self, averages: Mapping[str, nn.Module]) -> Mapping[str, float]:
+        """How good the averaged weights are."""
+        ...
+
+
+def device_of_choice() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision_of_choice(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively (CUDA, AMX, AVX512-BF16), else float32."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def fit(
+    training: Training, batches: Dataset[Batch], schedule: Schedule, folder: Path, *, seed: int, workers: int = 1
+) -> Mapping[str, nn.Module]:
+    """Train to the end of the schedule, from the folder's checkpoint if there is one.
+
+    Args:
+        training: what to train, on its device.
+        batches: item i is the batch of step i; its length is the number of steps.
+        schedule: how the learning rate runs, and how often to save and to look.
+        folder: gets `log.jsonl` and `checkpoint.pt`.
+        seed: of everything random in a step.
+        workers: processes that make batches.
+
+    Returns:
+        The averaged modules.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = len(batches)  # type: ignore[arg-type]
+    averages = {name: deepcopy(training.modules[name]).requires_grad_(False) for name in training.averaged}
+    first = _resume(training, averages, folder)
+    base = {name: [group["lr"] for group in o.param_groups] for name, o in training.optimizers.items()}
+    saved = time.monotonic()
+    with (folder / LOG).open("a") as log:
+        for step, batch in _from(batches, first, workers):
+            factor = rate(step, steps, schedule)
+            for name, optimizer in training.optimizers.items():
+                for group, lr in zip(optimizer.param_groups, base[name], strict=True):
+                    group["lr"] = lr * factor
+            torch.manual_seed(seed * 1_000_003 + step)
+            values = training.step(batch)
+            _average(averages, training.modules, min(schedule.average, (1 + step) / (10 + step)))
+            done = step + 1
+            line = {}
+            if done % schedule.log_every == 0 or done == steps:
+                line = {name: float(value) for name, value in values.items()}
+            if done % schedule.validate_every == 0 or done == steps:
+                line |= training.validate(averages)
+            if line:
+                line = {"step": done, "epoch": round(done / steps * schedule.epochs, 3), "rate": factor} | line
+                log.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
+                log.flush()
+            if time.monotonic() - saved > 60 * schedule.save_minutes or done == steps:
+                for name, optimizer in training.optimizers.items():
+                    for group, lr in zip(optimizer.param_groups, base[name], strict=True):
+                        group["lr"] = lr
+                _save(training, averages, done, folder)
+                saved = time.monotonic()
+    return averages
+
+
+def rate(step: int, steps: int, schedule: Schedule) -> float:
+    """The learning rate's factor at a step: a linear rise, a flat stretch, a linear fall to zero.
+
+    The flat stretch does not know where it ends, so a run can be made longer or shorter while it is on it.
+    """
+    rise = (step + 1) / max(1, schedule.warmup)
+    fall = (steps - step) / max(1.0, schedule.fall * steps)
+    return min(1.0, rise, fall)
+
+
+def _from(batches: Dataset[Batch], first: int, workers: int) -> Iterator[tuple[int, Batch]]:
+    rest = range(first, len(batches))  # type: ignore[arg-type]
+    # Worker processes leave the cores to the training proper: OpenCV would start threads of its own in each.
+    loader = DataLoader(
+        batches, batch_size=None, sampler=rest, num_workers=workers, prefetch_factor=8 if workers else None
+    )
+    return zip(rest, loader, strict=True)
+
+
+@torch.no_grad()
+def _average(averages: Mapping[str, nn.Module], modules: Mapping[str, nn.Module], decay: float) -> None:
+    for name, average in averages.items():
+        for mean, value in zip(average.state_dict().values(), modules[name].state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def _save(training: Training, averages: Mapping[str, nn.Module], step: int, folder: Path) -> None:
+    state = {
+        "step": step,
+        "modules": {name: module.state_dict() for name, module in training.modules.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in training.optimizers.items()},
+        "averages": {name: average.state_dict() for name, average in averages.items()},
+    }
+    with whole_file(folder / CHECKPOINT) as part:
+        torch.save(state, part)
+
+
+def _resume(training: Training, averages: Mapping[str, nn.Module], folder: Path) -> int:
+    """Load the checkpoint if there is one, and forget what the log says of later steps. Returns the step to do next."""
+    step = 0
+    if (folder / CHECKPOINT).is_file():
+        state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        step = int(state["step"])
+        for part, stored in (
+            (training.modules, "modules"),
+            (training.optimizers, "optimizers"),
+            (averages, "averages"),
+        ):
+            for name, stateful in part.items():
+                stateful.load_state_dict(state[stored][name])  # type: ignore[attr-defined]
+    log = folder / LOG
+    if log.is_file():
+        lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        with whole_file(log) as part:
+            part.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+    return step

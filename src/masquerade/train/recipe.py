@@ -1,0 +1,116 @@
+"""A recipe: one TOML file that says everything about a training run but where the machine keeps its files."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from masquerade.errors import OptionError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Schedule(_Strict):
+    """How long and how fast.
+
+    Attributes:
+        epochs: passes over the data; may be a fraction.
+        batch: faces a step.
+        warmup: steps in which the learning rate rises.
+        fall: share of all steps, the last ones, in which it falls to zero.
+        average: decay of the running average of the weights, a step.
+        log_every, validate_every: steps.
+        save_minutes: minutes between checkpoints.
+    """
+
+    epochs: PositiveFloat
+    batch: PositiveInt
+    warmup: NonNegativeInt = 200
+    fall: PositiveFloat = 0.4
+    average: NonNegativeFloat = 0.998
+    log_every: PositiveInt = 10
+    validate_every: PositiveInt = 500
+    save_minutes: NonNegativeFloat = 2.0
+
+
+class EncoderData(_Strict):
+    """Archives, by their names in the data folder.
+
+    Attributes:
+        labelled: with one folder a person.
+        unlabelled: seen by distillation only.
+        validation: with one folder a person; other people.
+    """
+
+    labelled: str
+    unlabelled: list[str] = []
+    validation: str
+
+
+class EncoderLoss(_Strict):
+    """The sum that is minimised.
+
+    Attributes:
+        teacher: whose embeddings to learn.
+        centred: whether the teacher's mean is taken out first; for one that is not centred by itself.
+        distillation: weight of the cosine to the teacher's embedding.
+        similarity: weight of the difference of similarity matrices.
+        margin: which margin softmax.
+        margin_size: in cosine (cosface) or radians (arcface).
+        margin_weight: its weight.
+    """
+
+    teacher: Literal["fr_feature", "dlib"]
+    centred: bool = False
+    distillation: NonNegativeFloat
+    similarity: NonNegativeFloat = 0.0
+    margin: Literal["cosface", "arcface"]
+    margin_size: NonNegativeFloat
+    margin_weight: NonNegativeFloat
+
+
+class EncoderRecipe(_Strict):
+    """A run that trains an identity encoder."""
+
+    name: str
+    network: Literal["driver", "guard"]
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: EncoderData
+    loss: EncoderLoss
+    schedule: Schedule
+
+
+def read_recipe(recipe: str | Path) -> EncoderRecipe:
+    """The recipe of that file, or the packaged one of that name.
+
+    Raises:
+        OptionError: there is none, or it says something that makes no sense.
+    """
+    packaged = files("masquerade.train") / "recipes" / f"{recipe}.toml"
+    path = Path(str(packaged)) if packaged.is_file() else Path(recipe)
+    try:
+        return EncoderRecipe.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise OptionError("no such recipe", path=path, hint=f"Packaged ones: {', '.join(recipes())}") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise OptionError(f"not a recipe: {error}", path=path) from error
+
+
+def recipes() -> list[str]:
+    """Names of the packaged recipes."""
+    return sorted(path.name.removesuffix(".toml") for path in (files("masquerade.train") / "recipes").iterdir())

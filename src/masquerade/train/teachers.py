@@ -1,0 +1,86 @@
+"""The recognisers that students learn from: third-party networks, used here and never shipped.
+
+Each function takes aligned uint8 RGB crops (n, 128, 128, 3) and returns unit vectors (n, d).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import WeightsError
+from masquerade.train.data import SIDE, inputs, map_batches
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+ARCFACE_112 = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)], np.float32
+)
+DLIB_150 = (
+    (
+        np.array([(0.2255, 0.2160), (0.7548, 0.2160), (0.490127, 0.515625), (0.254149, 0.780233), (0.726104, 0.780233)])
+        + 0.25
+    )
+    / 1.5
+    * 150
+).astype(np.float32)
+"""Eye centres, nose and mouth corners where dlib's own alignment puts them in its 150 px chip."""
+
+
+def fr_feature(models: Path) -> Embed:
+    """MobileFaceNet-type recogniser, 512-d (`fr_feature_512d.onnx`)."""
+    run = _openvino(models / "fr_feature_512d.onnx")
+
+    def embed(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        bgr = inputs(faces)[..., ::-1].astype(np.float32)
+        return _unit(run((bgr.transpose(0, 3, 1, 2) - 127) / 128))
+
+    return embed
+
+
+def dlib(models: Path) -> Embed:
+    """dlib's face recognition ResNet, 128-d, not centred (`dlib_resnet29_128d.onnx`)."""
+    run = _openvino(models / "dlib_resnet29_128d.onnx")
+    # The corner of the picture, not the centre of its first pixel, is the origin of a scaled template.
+    warp = cv2.estimateAffinePartial2D(ARCFACE_112 * (SIDE / 112), DLIB_150, method=cv2.LMEDS)[0]
+
+    def embed(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        chips = [cv2.warpAffine(face, warp, (150, 150), borderMode=cv2.BORDER_REPLICATE) for face in faces]
+        return _unit(run(np.stack(chips).transpose(0, 3, 1, 2).astype(np.float32)))
+
+    return embed
+
+
+TEACHERS: dict[str, Callable[[Path], Embed]] = {"dlib": dlib, "fr_feature": fr_feature}
+
+
+def embed_both_ways(embed: Embed, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The teacher's view of each face: the unit mean of the embeddings of the crop and of its mirror image.
+
+    A target that does not change with the mirror is steadier than either embedding, and a student's mirrored input
+    needs no target of its own.
+    """
+    return map_batches(lambda some: _unit(embed(some) + embed(some[:, :, ::-1])), faces)
+
+
+def _openvino(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    import openvino  # noqa: PLC0415  heavy, and only teachers need it here
+
+    if not model.is_file():
+        raise WeightsError("no such teacher", path=model, hint="Point --teachers at the folder that holds it")
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        # One request a call: several threads may ask at once.
+        request = compiled.create_infer_request()
+        return np.array(next(iter(request.infer([np.ascontiguousarray(batch)]).values())), np.float32)
+
+    return run
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
