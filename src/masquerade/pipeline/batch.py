@@ -123,12 +123,13 @@ class Manifest:
             text = ""
         except (OSError, UnicodeDecodeError) as error:
             raise OutputError("the manifest cannot be read", path=self._path, hint="move it away") from error
+        self._torn = bool(text) and not text.endswith("\n")  # a run was killed in the middle of a line
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
                 self._lines[entry["name"]] = entry
             except (json.JSONDecodeError, KeyError, TypeError):
-                continue  # the line that was being written when a run was killed
+                continue  # the torn line
 
     def earlier(self, job: Job) -> Status | None:
         """What an earlier run made of this file; None if it, its output, or the settings have changed since."""
@@ -153,9 +154,10 @@ class Manifest:
         }
         self._lines[result.job.name] = entry
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write("\n" * self._torn + json.dumps(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        self._torn = False
 
     def tidy(self) -> None:
         """Rewrites the manifest in the order of names, one line a file, so that equal folders have equal manifests."""
