@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from masquerade.faces.detect import open_detector
-from masquerade.media import Encoding, Frame, VideoWriter, open_video
+from masquerade.media import Frame, VideoWriter, open_video
 from masquerade.pipeline import analyze
 from masquerade.pipeline.render import Walk
 from masquerade.pipeline.scan import coarse_size
@@ -69,7 +69,7 @@ def stages(clip: Path) -> dict[str, float]:
         with (
             tempfile.TemporaryDirectory() as folder,
             open_video(clip) as again,
-            VideoWriter(Path(folder) / clip.name, again, Encoding()) as writer,
+            VideoWriter(Path(folder) / clip.name, again) as writer,
         ):
             for frame in frames:
                 writer.write(frame)

@@ -244,5 +244,5 @@ class Plan(_Strict):
             raise PlanError(
                 f"not a valid Plan: {where}: {first['msg']}" if where else f"not a valid Plan: {first['msg']}",
                 path=path,
-                hint="compare it with a fresh one from `masquerade analyze`",
+                hint="Compare it with a fresh one from `masquerade analyze`",
             ) from error

@@ -38,7 +38,7 @@ def analyze_command(
     The Plan is a readable file: set a person's "action" to "keep", add a box under "manual", change the treatment.
     """
     if not source.exists():
-        raise InputError("no such file", path=source, hint="check the spelling")
+        raise InputError("no such file", path=source, hint="Check the spelling")
     treatment = common.build_treatment(method, shape, margin, color)
     scope = common.build_scope(span, region, min_face)
     finder = common.build_detector(detector, weights, engine, provider, threads)

@@ -8,7 +8,6 @@ from rich.markup import escape
 
 from masquerade.cli import common
 from masquerade.cli.common import complain, err, out, print_json
-from masquerade.media import Encoding
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
 
@@ -23,8 +22,8 @@ def anonymize_command(
     span: common.Spans = None,
     region: common.Regions = None,
     min_face: common.MinFace = 0.0,
-    encoder: Annotated[str | None, typer.Option(help="FFmpeg video encoder.", show_default="like the source")] = None,
-    quality: Annotated[int | None, typer.Option(help="The encoder's CRF.", show_default="close to the source")] = None,
+    encoder: common.Encoder = None,
+    quality: common.Quality = None,
     detector: common.DetectorName = "centerface",
     weights: common.Weights = None,
     engine: common.Engine = "auto",
@@ -42,7 +41,8 @@ def anonymize_command(
     settings = Settings(
         treatment=common.build_treatment(method, shape, margin, color),
         scope=common.build_scope(span, region, min_face),
-        encoding=Encoding(encoder=encoder, quality=quality),
+        encoder=encoder,
+        quality=quality,
     )
     jobs, folder = find_jobs(inputs, output)
     finder = common.build_detector(detector, weights, engine, provider, threads)
@@ -85,7 +85,9 @@ def describe(result: Result) -> str:
         what += f" in {report.frames} frames, {report.people} people"
     if report.kept:
         what += f", {report.kept} left as they were"
-    return "; please review: ".join([f"{result.job.output}: {what}", *report.review])
+    if report.dropped:
+        what += f"; please review, not in the output: {', '.join(report.dropped)}"
+    return f"{result.job.output}: {what}"
 
 
 def as_row(result: Result) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def as_row(result: Result) -> dict[str, Any]:
     if result.report is not None:
         report = result.report
         row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
-        row |= {"replaced": dict(report.replaced), "kept": report.kept, "review": list(report.review)}
+        row |= {"replaced": dict(report.replaced), "kept": report.kept, "dropped": list(report.dropped)}
     if result.error is not None:
         row["error"] = {"code": result.error.code, "message": str(result.error)}
     return row

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from masquerade.errors import MasqueradeError, OptionError
 from masquerade.faces.detect import DETECTORS, Detector, open_detector
-from masquerade.pipeline.analyze import Progress as Told
-from masquerade.pipeline.analyze import silent
+from masquerade.pipeline.progress import Progress as Told
+from masquerade.pipeline.progress import silent
 from masquerade.plan import Scope, Span, Treatment
 from masquerade.types import Box
 from masquerade.version import __version__
@@ -46,6 +46,10 @@ Provider = Annotated[
     str | None, typer.Option(help="Execution provider of onnxruntime, such as cuda or coreml.", show_default=False)
 ]
 Threads = Annotated[int, typer.Option(help="Threads for the networks; 0 means all cores.", min=0)]
+Encoder = Annotated[str | None, typer.Option(help="FFmpeg video encoder.", show_default="like the source")]
+Quality = Annotated[
+    int | None, typer.Option(help="On the encoder's own scale.", min=0, show_default="close to the source")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -65,7 +69,7 @@ def complain(what: MasqueradeError | str) -> None:
     err.print(f"[bold red]masquerade[/]{code}: {escape(str(what))}", soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Machine-readable output, and nothing else, on standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))
 
@@ -78,7 +82,7 @@ def build_treatment(method: str, shape: str, margin: float, color: str) -> Treat
     """
     match = re.fullmatch(r"#?([0-9a-fA-F]{6})", color)
     if not match:
-        raise OptionError(f"--color {color!r} is no colour", hint="write it as #rrggbb, for example #000000")
+        raise OptionError(f"--color {color!r} is no colour", hint="Write it as #rrggbb, for example #000000")
     return Treatment(method=method, shape=shape, margin=margin, color=list(bytes.fromhex(match[1])))  # type: ignore[arg-type]
 
 
@@ -101,7 +105,7 @@ def _span(text: str) -> Span:
         return Span(start=start, end=end)
     except ValueError:
         raise OptionError(
-            f"--span {text!r} is no span of time", hint="write START-END with START before END, as 12.5-20 or 0:12-1:20"
+            f"--span {text!r} is no span of time", hint="Write START-END with START before END, as 12.5-20 or 0:12-1:20"
         ) from None
 
 
@@ -118,7 +122,7 @@ def _region(text: str) -> Box:
     except ValueError:
         x1 = y1 = x2 = y2 = 0.0
     if not (x1 < x2 and y1 < y2):
-        raise OptionError(f"--region {text!r} is no box", hint="write X1,Y1,X2,Y2 in pixels with X1 < X2 and Y1 < Y2")
+        raise OptionError(f"--region {text!r} is no box", hint="Write X1,Y1,X2,Y2 in pixels with X1 < X2 and Y1 < Y2")
     return Box(x1, y1, x2, y2)
 
 

@@ -10,7 +10,6 @@ from masquerade.cli import common
 from masquerade.cli.anonymize import as_row, describe
 from masquerade.cli.common import err, print_json
 from masquerade.errors import InputError
-from masquerade.media import Encoding
 from masquerade.pipeline.batch import Job, Result
 from masquerade.pipeline.render import render
 from masquerade.plan import Plan
@@ -20,22 +19,21 @@ def render_command(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="The photo or video.", show_default=False)],
     plan: Annotated[Path, typer.Option("--plan", "-p", help="From `masquerade analyze`, edited or not.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
-    encoder: Annotated[str | None, typer.Option(help="FFmpeg video encoder.", show_default="like the source")] = None,
-    quality: Annotated[int | None, typer.Option(help="The encoder's CRF.", show_default="close to the source")] = None,
+    encoder: common.Encoder = None,
+    quality: common.Quality = None,
     quiet: common.Quiet = False,
     as_json: common.Json = False,
 ) -> None:
     """Replace faces exactly as a Plan says."""
     if not source.exists():
-        raise InputError("no such file", path=source, hint="check the spelling")
+        raise InputError("no such file", path=source, hint="Check the spelling")
     loaded = Plan.load(plan)
     with common.bar(quiet or as_json) as progress:
-        encoding = Encoding(encoder=encoder, quality=quality)
-        report = render(source, loaded, output, encoding=encoding, progress=progress)
-    result = Result(Job(source, output, output.name), "review" if report.review else "done", report)
+        report = render(source, loaded, output, encoder=encoder, quality=quality, progress=progress)
+    result = Result(Job(source, output, output.name), "review" if report.dropped else "done", report)
     if as_json:
         print_json(as_row(result))
     elif not quiet:
         err.print(escape(describe(result)), soft_wrap=True)
-    if report.review:
+    if report.dropped:
         raise typer.Exit(2)

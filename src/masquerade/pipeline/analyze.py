@@ -1,34 +1,25 @@
 """Input → Plan: who is where, frame by frame."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from masquerade.version import __version__
 from masquerade.errors import InputError
 from masquerade.faces.detect import Detector, detect_everywhere
-from masquerade.identity import START_SCORE
-from masquerade.media import is_image, open_image, open_video, sha256
-from masquerade.pipeline.overlap import ahead
+from masquerade.identity.tracker import START_SCORE
+from masquerade.media import IMAGE_FORMATS, open_image, open_video, sha256
+from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
+from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.scan import Scanner
 from masquerade.plan import ManualBox, Person, Plan, Scope, Source, Treatment
 from masquerade.types import Provenance, TrackedFace
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with (stage, frames done, frames in all if known)."""
-
-DECODE_AHEAD = 4
-
-
-def silent(stage: str, done: int, total: int | None) -> None:
-    """Progress for those who want none."""
+from masquerade.version import __version__
 
 
 def analyze(
     path: Path,
     detector: Detector,
     *,
-    treatment: Treatment = Treatment(),  # noqa: B008 - frozen
-    scope: Scope = Scope(),  # noqa: B008 - frozen
+    treatment: Treatment | None = None,
+    scope: Scope | None = None,
     manual: tuple[ManualBox, ...] = (),
     progress: Progress = silent,
 ) -> Plan:
@@ -46,11 +37,12 @@ def analyze(
     Raises:
         InputError: the file cannot be read to its end.
     """
-    if is_image(path):
+    treatment, scope = treatment or Treatment(), scope or Scope()
+    if path.suffix.lower() in IMAGE_FORMATS:
         return _analyze_image(path, detector, treatment, scope, manual, progress)
     with open_video(path) as reader:
         info = reader.info
-        scanner = Scanner(detector, info.width, info.height, info.frame_rate)
+        scanner = Scanner(detector, info.width, info.height, info.fps)
         frames = 0
         for frame in ahead(reader, DECODE_AHEAD):
             scanner.add(frame)
@@ -80,9 +72,7 @@ def _analyze_image(
         Person(id=number, faces=(TrackedFace(0, face, Provenance.DETECTED),))
         for number, face in enumerate((face for face in faces if face.score >= START_SCORE), start=1)
     )
-    source = Source(
-        name=path.name, sha256=sha256(path), kind="image", width=frame.width, height=frame.height, frames=1
-    )
+    source = Source(name=path.name, sha256=sha256(path), kind="image", width=frame.width, height=frame.height, frames=1)
     return _plan(source, detector, treatment, scope, manual, people)
 
 

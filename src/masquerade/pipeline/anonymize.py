@@ -1,13 +1,13 @@
 """The whole walk for files: analyze, then render."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from masquerade.faces.detect import Detector, open_detector
-from masquerade.media import Encoding
-from masquerade.pipeline.analyze import Progress, analyze, silent
+from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import Job, Manifest, Result, find_jobs, run_batch
+from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.render import Report, render
 from masquerade.plan import Scope, Treatment
 from masquerade.version import __version__
@@ -20,12 +20,14 @@ class Settings:
     Attributes:
         treatment: how faces are replaced.
         scope: where and when.
-        encoding: how videos are encoded.
+        encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
+        quality: on that encoder's own scale, smaller is better; None is close to the source.
     """
 
     treatment: Treatment = field(default_factory=Treatment)
     scope: Scope = field(default_factory=Scope)
-    encoding: Encoding = field(default_factory=Encoding)
+    encoder: str | None = None
+    quality: int | None = None
 
 
 def anonymize(
@@ -66,7 +68,8 @@ def anonymize(
 
     def work(job: Job) -> Report:
         plan = analyze(job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress)
-        return render(job.source, plan, job.output, encoding=settings.encoding, progress=progress)
+        encoder, quality = settings.encoder, settings.quality
+        return render(job.source, plan, job.output, encoder=encoder, quality=quality, progress=progress)
 
     return run_batch(jobs, work, manifest, tell=tell)
 
@@ -78,6 +81,7 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "detector": detector.name,
         "treatment": settings.treatment.model_dump(mode="json"),
         "scope": settings.scope.model_dump(mode="json"),
-        "encoding": asdict(settings.encoding),
+        "encoder": settings.encoder,
+        "quality": settings.quality,
     }
     return Manifest(folder, decisive)

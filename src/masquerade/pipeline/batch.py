@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masquerade.errors import InputError, MasqueradeError, OptionError, OutputError
-from masquerade.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_output, sha256
+from masquerade.media import IMAGE_FORMATS, VIDEO_CONTAINERS, atomic_output, sha256
 from masquerade.pipeline.render import Report
 
 MANIFEST = "masquerade-manifest.jsonl"
+
+WRITABLE = frozenset(IMAGE_FORMATS) | frozenset(VIDEO_CONTAINERS)
+
+READABLE = WRITABLE | {".3gp", ".asf", ".f4v", ".flv", ".mpeg", ".mpg", ".mxf", ".ogv", ".vob", ".wmv"}
+"""Suffixes of what is taken from folders. What cannot be written in its own container becomes Matroska."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,11 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | N
     """
     for path in inputs:
         if not path.exists():
-            raise InputError("no such file or folder", path=path, hint="check the spelling")
+            raise InputError("no such file or folder", path=path, hint="Check the spelling")
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
         return [Job(inputs[0], output, output.name)], None
     if output.exists() and not output.is_dir():
-        raise OutputError("is a file, and a folder is needed for several inputs", path=output, hint="name a folder")
+        raise OutputError("is a file, and a folder is needed for several inputs", path=output, hint="Name a folder")
     jobs = []
     for path in inputs:
         if path.is_dir():
@@ -84,15 +89,20 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | N
             jobs += [(file, file.relative_to(path)) for file in found]
         else:
             jobs.append((path, Path(path.name)))
+    jobs = [(source, _writable(relative)) for source, relative in jobs]
     taken: dict[Path, Path] = {}
     for source, relative in jobs:
         other = taken.setdefault(relative, source)
         if other is not source:
             raise OptionError(
                 f"{other} and {source} would both be written to {output / relative}",
-                hint="run them one after the other into two folders",
+                hint="Run them one after the other into two folders",
             )
     return [Job(source, output / relative, relative.as_posix()) for source, relative in jobs], output
+
+
+def _writable(name: Path) -> Path:
+    return name if name.suffix.lower() in WRITABLE else name.with_name(name.name + ".mkv")
 
 
 def _media_in(folder: Path, output: Path) -> Iterable[Path]:
@@ -101,7 +111,7 @@ def _media_in(folder: Path, output: Path) -> Iterable[Path]:
         here = Path(root)
         folders[:] = [f for f in folders if not f.startswith(".") and (here / f).resolve() != inside]
         for file in files:
-            if not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            if not file.startswith(".") and Path(file).suffix.lower() in READABLE:
                 yield here / file
 
 
@@ -122,7 +132,7 @@ class Manifest:
         except FileNotFoundError:
             text = ""
         except (OSError, UnicodeDecodeError) as error:
-            raise OutputError("the manifest cannot be read", path=self._path, hint="move it away") from error
+            raise OutputError("the manifest cannot be read", path=self._path, hint="Move it away") from error
         self._torn = bool(text) and not text.endswith("\n")  # a run was killed in the middle of a line
         for line in text.splitlines():
             try:
@@ -206,4 +216,4 @@ def _do(job: Job, work: Callable[[Job], Report], manifest: Manifest | None) -> R
         report = work(job)
     except MasqueradeError as error:
         return Result(job, "failed", error=error)
-    return Result(job, "review" if report.review else "done", report)
+    return Result(job, "review" if report.dropped else "done", report)

@@ -7,8 +7,8 @@ import numpy as np
 from masquerade.errors import FaceError
 from masquerade.faces.align import template
 from masquerade.faces.detect import Detector, detect_everywhere, open_detector
-from masquerade.identity import START_SCORE
-from masquerade.media import ArrayFrame
+from masquerade.identity.tracker import START_SCORE
+from masquerade.media import StillFrame
 from masquerade.plan import Treatment
 from masquerade.swap import Redactor
 from masquerade.types import Box, Face, Pixels, Points
@@ -41,7 +41,7 @@ class Anonymizer:
         """
         if self._detector is None:
             self._detector = open_detector()
-        frame = ArrayFrame(_checked(image))
+        frame = StillFrame(_checked(image))
         faces = detect_everywhere(self._detector, frame.thumbnail(frame.width, frame.height))
         return [face for face in faces if face.score >= START_SCORE]
 
@@ -64,7 +64,7 @@ class Anonymizer:
         Raises:
             FaceError: the picture has another shape or type, or a box or landmark is not finite or has no extent.
         """
-        frame = ArrayFrame(_checked(image).copy())
+        frame = StillFrame(_checked(image).copy())
         todo = list(faces or ())
         todo += [Face(Box(*map(float, box)), 1.0) for box in boxes or ()]
         todo += [Face(box_around(points), 1.0, points) for points in landmarks or ()]
@@ -72,7 +72,7 @@ class Anonymizer:
             todo = self.detect(image)
         for face in todo:
             self._redactor.replace(frame, face)
-        return frame.pixels
+        return frame.samples
 
     def crop(self, crop: Pixels) -> Pixels:
         """Replaces the face in a crop that is aligned to the ArcFace template.

@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+DECODE_AHEAD = 4
+"""Frames decoded before they are needed."""
+
 _END = object()
 
 

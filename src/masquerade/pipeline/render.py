@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masquerade.errors import PlanError
-from masquerade.media import Encoding, Frame, VideoWriter, atomic_output, open_image, open_video, save_image, sha256
-from masquerade.pipeline.analyze import DECODE_AHEAD, Progress, silent
-from masquerade.pipeline.overlap import Behind, ahead
+from masquerade.media import Frame, VideoReader, VideoWriter, open_image, open_video, save_image, sha256
+from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
+from masquerade.pipeline.progress import Progress, silent
 from masquerade.plan import Plan
 from masquerade.swap import Redactor, Replacer
 from masquerade.types import Face, Provenance, TrackedFace
@@ -25,7 +25,7 @@ class Report:
         people: tracks in the Plan.
         replaced: faces redacted, counted once a frame, by how they were known.
         kept: faces left as they were because the Plan says so, counted once a frame.
-        review: reasons for a person to look at the output; empty when all went as asked.
+        dropped: streams and pictures of the source that the output does not have, one phrase each.
     """
 
     source: Path
@@ -35,11 +35,17 @@ class Report:
     people: int
     replaced: Mapping[str, int]
     kept: int
-    review: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def render(
-    path: Path, plan: Plan, output: Path, *, encoding: Encoding | None = None, progress: Progress = silent
+    path: Path,
+    plan: Plan,
+    output: Path,
+    *,
+    encoder: str | None = None,
+    quality: int | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Writes the file that the Plan describes.
 
@@ -49,7 +55,8 @@ def render(
         path: the file the Plan was made for.
         plan: from `analyze`, edited or not.
         output: where to write; appears there complete or not at all.
-        encoding: how a video is encoded; by default much like the source.
+        encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
+        quality: on that encoder's own scale, smaller is better; None is close to the source.
         progress: told of every frame.
 
     Raises:
@@ -62,17 +69,19 @@ def render(
         raise PlanError(
             f"the Plan was made for another file (its sha256 is {plan.source.sha256[:12]}…, this one's {found[:12]}…)",
             path=path,
-            hint="run `masquerade analyze` on this file",
+            hint="Run `masquerade analyze` on this file",
         )
     walk = Walk(plan, Redactor(plan.treatment))
-    review: tuple[str, ...] = ()
-    with atomic_output(output, inputs=[path]) as temporary:
-        if plan.source.kind == "image":
-            still = open_image(path)
-            walk.edit(still.frame)
-            save_image(still, temporary)
-        else:
-            review = _render_video(path, temporary, walk, plan.source.frames, encoding or Encoding(), progress)
+    dropped: tuple[str, ...] = ()
+    if plan.source.kind == "image":
+        still = open_image(path)
+        walk.edit(still.frame)
+        save_image(still, output)
+        progress("render", 1, 1)
+    else:
+        with open_video(path) as reader, VideoWriter(output, reader, encoder=encoder, quality=quality) as writer:
+            _render_video(reader, writer, walk, progress)
+        dropped = writer.dropped
     return Report(
         source=path,
         output=output,
@@ -81,36 +90,29 @@ def render(
         people=len(plan.people),
         replaced=dict(walk.replaced),
         kept=walk.kept,
-        review=review,
+        dropped=dropped,
     )
 
 
-def _render_video(
-    path: Path, temporary: Path, walk: "Walk", frames: int, encoding: Encoding, progress: Progress
-) -> tuple[str, ...]:
+def _render_video(reader: VideoReader, writer: VideoWriter, walk: "Walk", progress: Progress) -> None:
+    frames = walk.plan.source.frames
     done = 0
-    with (
-        open_video(path) as reader,
-        VideoWriter(temporary, reader, encoding) as writer,
-        Behind(writer.write, 4) as encoder,
-    ):
+    with Behind(writer.write, 4) as encoder:
         for frame in ahead(reader, DECODE_AHEAD):
             walk.edit(frame)
             encoder.put(frame)
             done += 1
             progress("render", done, frames)
-        if done != frames:
-            raise PlanError(
-                f"the Plan has {frames} frames, the video {done}", path=path, hint="run `masquerade analyze` again"
-            )
-    return writer.dropped
+    if done != frames:
+        hint = "run `masquerade analyze` again"
+        raise PlanError(f"the Plan has {frames} frames, the video {done}", path=writer.path, hint=hint)
 
 
 class Walk:
     """Edits frames as the Plan says and counts."""
 
     def __init__(self, plan: Plan, replacer: Replacer) -> None:
-        self._plan = plan
+        self.plan = plan
         self._replacer = replacer
         self._faces = plan.faces_by_frame()
         self.replaced: Counter[str] = Counter()
@@ -118,11 +120,11 @@ class Walk:
 
     def edit(self, frame: Frame) -> None:
         for person, tracked in self._faces.get(frame.index, ()):
-            if person.action == "keep" or not self._plan.scope.holds(tracked, frame.time):
+            if person.action == "keep" or not self.plan.scope.holds(tracked, frame.time):
                 self.kept += 1
             else:
                 self._replace(frame, tracked)
-        for manual in self._plan.manual:
+        for manual in self.plan.manual:
             if manual.start <= frame.time and (manual.end is None or frame.time <= manual.end):
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
 
