@@ -71,3 +71,15 @@ class FaceError(MasqueradeError):
     """Boxes, landmarks or crops handed in are not finite, not in range, or of the wrong shape."""
 
     code = "bad-face"
+
+
+class BankError(MasqueradeError):
+    """A bank of fabricated faces is damaged, of another encoder, or too small for the people who need a face."""
+
+    code = "bad-bank"
+
+
+class VaultError(MasqueradeError):
+    """A vault or its key cannot be used: wrong key, changed file, unsafe place, or its library is missing."""
+
+    code = "bad-vault"

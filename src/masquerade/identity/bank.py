@@ -1,0 +1,373 @@
+"""The bank: thousands of fabricated identities that belong to nobody.
+
+A bank is drawn from a model of how an encoder spreads people over its sphere, so its members are as lifelike as real
+embeddings are, and every member is checked to be a stranger to every person the model was made from. It holds no
+person's embedding.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from masquerade.errors import BankError, InputError, OptionError
+from masquerade.media.files import atomic_output, check_readable, sha256
+from masquerade.models.runtime import Session, open_session
+from masquerade.version import __version__
+
+_SIDE = 112
+"""Pixels: the side of the crop that the package's own encoders read."""
+_BATCH = 32
+_ROUND = 1024
+"""Candidates drawn at a time."""
+_PATIENCE = 20
+"""Rounds in a row that may bring almost nothing before the sphere counts as full."""
+_PAIRED = 4000
+"""Faces of which all pairs are compared for a threshold: eight million pairs."""
+
+Vectors = NDArray[np.float32]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Distance = Annotated[float, Field(ge=0, le=2)]
+
+
+class Encoder(BaseModel):
+    """The encoder on whose sphere a bank lies, and its calibrated thresholds in cosine distance."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    name: str
+    sha256: Digest
+    far_1e3: Distance
+    """At or below it one impostor pair in a thousand lies."""
+    far_1e4: Distance
+
+
+class BankInfo(BaseModel):
+    """What a bank says of itself."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal["masquerade-bank"] = "masquerade-bank"
+    version: Literal[1] = 1
+    encoder: Encoder
+    count: Annotated[int, Field(gt=0)]
+    dimensions: Annotated[int, Field(gt=1)]
+    min_between: Distance
+    """Every two members are farther apart than this."""
+    seed: int
+    people: int
+    """How many people every member was checked against."""
+    made: str
+    """How, in words."""
+    made_by: str
+    sha256: Digest
+    """Of the codes; it names the bank."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityModel:
+    """How an encoder spreads people: a Gaussian about `mean`, brought back to the sphere.
+
+    Attributes:
+        mean: (d,).
+        axes: (r, d), the principal axes, each as long as the standard deviation along it.
+    """
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Vectors:
+        """Fabricated identities: unit vectors (count, d)."""
+        drawn = self.mean + rng.standard_normal((count, len(self.axes))) @ self.axes
+        return _unit(drawn)
+
+
+def fit_distribution(embeddings: Vectors, share: float = 0.999) -> IdentityModel:
+    """The model of a population.
+
+    Encoders fill far fewer dimensions than they have, so only the axes that hold `share` of the variance are kept:
+    outside them no face lies, and a generator would not know what to do.
+
+    Args:
+        embeddings: unit vectors (n, d), one a person (`centres`); several times as many as the encoder fills
+            dimensions, or the model is little more than the people themselves.
+
+    Raises:
+        OptionError: fewer than two people.
+    """
+    if len(embeddings) < 2:
+        raise OptionError("a bank cannot be made from fewer than two people", hint="Give it thousands")
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    _, singular, directions = np.linalg.svd(embeddings - mean, full_matrices=False)
+    variance = singular**2 / (len(embeddings) - 1)
+    kept = int(np.searchsorted(np.cumsum(variance), share * variance.sum())) + 1
+    return IdentityModel(mean, np.sqrt(variance[:kept, None]) * directions[:kept])
+
+
+def centres(embeddings: Vectors, people: NDArray[np.int64]) -> Vectors:
+    """Each person's mean direction, unit vectors (number of people, d), in the order of `np.unique(people)`."""
+    names, whose = np.unique(people, return_inverse=True)
+    sums = np.zeros((len(names), embeddings.shape[1]))
+    np.add.at(sums, whose, embeddings)
+    return _unit(sums)
+
+
+def threshold_at(embeddings: Vectors, people: NDArray[np.int64], far: float) -> float:
+    """The cosine distance at or below which a share `far` of all pairs of different people lies.
+
+    At most 4,000 faces, evenly picked, are compared with each other.
+    """
+    picked = np.unique(np.linspace(0, len(embeddings) - 1, _PAIRED).astype(int))
+    faces, whose = embeddings[picked], people[picked]
+    first, second = np.triu_indices(len(faces), 1)
+    distances = (1 - faces @ faces.T)[first, second][whose[first] != whose[second]]
+    if len(distances) * far < 1:
+        raise OptionError(
+            f"{len(distances)} pairs of different people cannot show one false match in {1 / far:.0f}",
+            hint="Give more faces, or the thresholds themselves",
+        )
+    return float(np.quantile(distances, far, method="lower"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """Fabricated identities.
+
+    Attributes:
+        info: what it says of itself.
+        members: unit vectors (count, dimensions), float32.
+    """
+
+    info: BankInfo
+    members: Vectors
+
+    def save(self, path: Path | str) -> None:
+        """Write it, a byte a dimension; the same bank gives the same bytes.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        header = np.frombuffer(self.info.model_dump_json(indent=1).encode(), np.uint8)
+        with atomic_output(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, header=header, codes=_codes(self.members))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read one and check it.
+
+        Raises:
+            InputError: there is no such file, it is empty, or may not be read.
+            BankError: it is no bank, of another version, or damaged.
+        """
+        path = check_readable(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header, codes = bytes(file["header"]), file["codes"]
+            info = BankInfo.model_validate_json(header)
+        except ValidationError as error:
+            raise BankError("is of a version that this one cannot read", path=path, hint="Make it again") from error
+        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BankError("is no bank", path=path, hint="Make one with 'masquerade bank make'") from error
+        sound = codes.dtype == np.int8 and codes.shape == (info.count, info.dimensions) and codes.any(axis=1).all()
+        if not sound or _digest(codes) != info.sha256:
+            raise BankError("is damaged: its faces are not those its header names", path=path, hint="Make it again")
+        return cls(info, _unit(codes))
+
+    def check_encoder(self, sha256: str) -> None:
+        """Make sure that the bank lies on the sphere of the encoder with this hash.
+
+        Raises:
+            BankError: it does not.
+        """
+        if sha256 != self.info.encoder.sha256:
+            raise BankError(
+                f"this bank was made for the encoder {self.info.encoder.name} ({self.info.encoder.sha256[:12]}), "
+                f"not for {sha256[:12]}",
+                hint="Make one for the encoder in use with 'masquerade bank make'",
+            )
+
+
+def sample_bank(
+    model: IdentityModel,
+    count: int,
+    *,
+    training_centres: Vectors,
+    encoder: Encoder,
+    min_between: float,
+    seed: int,
+    made: str = "",
+) -> Bank:
+    """Draw members until there are `count`, each a stranger to all people and to each other.
+
+    What is checked is what is stored: candidates are rounded to their stored form first.
+
+    Args:
+        training_centres: unit vectors (n, d); every member is farther than the encoder's FAR 1e-4 threshold from each.
+        min_between: every two members are farther apart than this; 0 asks only that they differ.
+        seed: the same seed and model give the same bank.
+
+    Raises:
+        OptionError: `count` is not positive.
+        BankError: the sphere is full before there are `count`.
+    """
+    if count < 1:
+        raise OptionError(f"a bank of {count} faces is none", hint="--count must be at least 1")
+    rng = np.random.default_rng(seed)
+    members = np.empty((count, model.mean.size), np.float32)
+    filled = barren = 0
+    while filled < count:
+        drawn = _unit(_codes(model.sample(_ROUND, rng)))
+        drawn = drawn[_nearest(drawn, training_centres) > encoder.far_1e4]
+        if filled:
+            drawn = drawn[_nearest(drawn, members[:filled]) > min_between]
+        before = filled
+        for candidate in drawn:
+            if filled < count and _nearest(candidate[None], members[before:filled])[0] > min_between:
+                members[filled] = candidate
+                filled += 1
+        barren = 0 if filled - before > _ROUND // 1000 else barren + 1
+        if barren == _PATIENCE:
+            raise BankError(
+                f"only {filled} faces fit {min_between:.2f} apart from each other and {encoder.far_1e4:.2f} from all "
+                f"{len(training_centres)} people",
+                hint="Ask for fewer, or for less distance between them",
+            )
+    return Bank(
+        BankInfo(
+            encoder=encoder,
+            count=count,
+            dimensions=members.shape[1],
+            min_between=min_between,
+            seed=seed,
+            people=len(training_centres),
+            made=made,
+            made_by=f"masquerade {__version__}",
+            sha256=_digest(_codes(members)),
+        ),
+        members,
+    )
+
+
+def make_bank(
+    encoder: Path,
+    faces: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    far_1e3: float | None = None,
+    far_1e4: float | None = None,
+    min_between: float | None = None,
+    threads: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Bank:
+    """A bank for an encoder, from an archive of faces.
+
+    Args:
+        encoder: ONNX file: 112 px ArcFace crops, RGB in [−1, 1], (n, 3, 112, 112) → embeddings (n, d).
+        faces: zip of aligned square crops, `<person>/<picture>`.
+        count: members.
+        seed: of the drawing.
+        far_1e3: the encoder's calibrated thresholds. Where they are None they are measured on `faces`; people the
+            encoder was trained on lie farther apart than others, so that a measured threshold errs on the strict side.
+        far_1e4: see `far_1e3`.
+        min_between: how far members are apart; None for `far_1e3`, so that nobody can take one for another.
+        threads: for the encoder; 0 for all cores.
+        progress: called with (faces embedded, faces in all).
+
+    Raises:
+        InputError: the archive cannot be read.
+        WeightsError, EngineError: the encoder cannot run.
+        BankError: so many faces do not fit.
+    """
+    embeddings, people = embed_archive(open_session(encoder, threads=threads), faces, progress)
+    known = Encoder(
+        name=encoder.stem,
+        sha256=sha256(encoder),
+        far_1e3=threshold_at(embeddings, people, 1e-3) if far_1e3 is None else far_1e3,
+        far_1e4=threshold_at(embeddings, people, 1e-4) if far_1e4 is None else far_1e4,
+    )
+    population = centres(embeddings, people)
+    model = fit_distribution(population)
+    measured = "measured on them" if far_1e3 is None or far_1e4 is None else "given"
+    return sample_bank(
+        model,
+        count,
+        training_centres=population,
+        encoder=known,
+        min_between=known.far_1e3 if min_between is None else min_between,
+        seed=seed,
+        made=f"drawn from a Gaussian of {len(model.axes)} axes fitted to {len(people)} pictures of {len(population)} "
+        f"people ({faces.name}); thresholds {measured}",
+    )
+
+
+def embed_archive(
+    session: Session, archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Vectors, NDArray[np.int64]]:
+    """All faces of an archive → unit vectors (n, d) and whose each is (n,), numbered from 0.
+
+    Raises:
+        InputError: the archive is missing, empty, or holds what is not a square picture in a person's folder.
+        EngineError: the network does not take such crops.
+    """
+    vectors, people = [], []
+    for crops, whose, total in _batches(archive):
+        (output,) = session.run({session.inputs[0].name: crops}).values()
+        vectors.append(_unit(output))
+        people += whose
+        progress(len(people), total)
+    return np.concatenate(vectors), np.unique(people, return_inverse=True)[1].astype(np.int64)
+
+
+def _batches(archive: Path) -> Iterator[tuple[NDArray[np.float32], list[str], int]]:
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
+            if not names:
+                raise InputError("is empty", path=archive)
+            for start in range(0, len(names), _BATCH):
+                some = names[start : start + _BATCH]
+                crops = np.stack([_crop(zipped.read(name), name, archive) for name in some])
+                yield crops, [name.rsplit("/", 1)[0] for name in some], len(names)
+    except FileNotFoundError as error:
+        raise InputError("no such archive", path=archive, hint="Check the name") from error
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"is no zip that can be read ({error})", path=archive) from error
+
+
+def _crop(data: bytes, name: str, archive: Path) -> NDArray[np.float32]:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    if picture is None or picture.shape[0] != picture.shape[1] or "/" not in name:
+        raise InputError(f"{name} is not a square picture in a folder named after its person", path=archive)
+    small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    crop: NDArray[np.float32] = small.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    return crop
+
+
+def _unit(vectors: NDArray[np.floating] | NDArray[np.int8]) -> Vectors:
+    wide = vectors.astype(np.float64)
+    unit: Vectors = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def _codes(vectors: Vectors) -> NDArray[np.int8]:
+    """A byte a dimension, each row stretched to ±127: the direction is kept to about half a degree."""
+    stretched: NDArray[np.float32] = 127 * vectors / np.abs(vectors).max(axis=1, keepdims=True)
+    return np.rint(stretched).astype(np.int8)
+
+
+def _nearest(vectors: Vectors, others: Vectors) -> NDArray[np.float32]:
+    """Each vector's smallest distance to any of the others; 2 where there are none."""
+    nearest: NDArray[np.float32] = 1 - (vectors @ others.T).max(axis=1, initial=-1.0)
+    return nearest
+
+
+def _digest(codes: NDArray[np.int8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
