@@ -12,10 +12,11 @@ def train(
     teachers: Annotated[Path, typer.Option(help="Folder of the networks to learn from.")],
     work: Annotated[Path, typer.Option(help="Folder for caches, logs and checkpoints.")] = Path("runs"),
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
+    start: Annotated[Path | None, typer.Option(help="Exported weights for a new run to begin with.")] = None,
 ) -> None:
     """Train the network of a recipe, on a GPU if there is one. Run it again to go on where it was stopped."""
     # Torch is heavy and an extra: only this command needs it.
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
     from masquerade.train.recipe import read_recipe  # noqa: PLC0415
 
-    train_encoder(read_recipe(recipe), data=data, teachers=teachers, work=work, workers=workers)
+    train_encoder(read_recipe(recipe), data=data, teachers=teachers, work=work, workers=workers, start=start)

@@ -6,9 +6,8 @@ the guard does not repeat the driver's mistakes: the driver is residual and weig
 itself; the guard is a plain stack in the manner of VGG with another grid, whose last map is flattened.
 """
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Driver(nn.Module):
@@ -19,13 +18,13 @@ class Driver(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.PixelUnshuffle(4), _convolution(48, 64))
-        self.middle = nn.Sequential(_convolution(64, 160, stride=2), _Residual(160))
-        self.late = nn.Sequential(_convolution(160, 224, stride=2), _Residual(224))
+        self.middle = nn.Sequential(_convolution(64, 160, stride=2), Residual(160))
+        self.late = nn.Sequential(_convolution(160, 224, stride=2), Residual(224))
         self.places = nn.Sequential(nn.Conv2d(224, 224, 7, groups=224, bias=False), nn.BatchNorm2d(224))
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(224, self.dimensions, bias=False), nn.BatchNorm1d(512))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return F.normalize(self.head(self.places(self.late(self.middle(self.stem(faces))))))
+        return functional.normalize(self.head(self.places(self.late(self.middle(self.stem(faces))))))
 
 
 class Guard(nn.Module):
@@ -49,13 +48,15 @@ class Guard(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 49, self.dimensions, bias=False), nn.BatchNorm1d(256))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return F.normalize(self.head(self.stack(faces)))
+        return functional.normalize(self.head(self.stack(faces)))
 
 
 ENCODERS: dict[str, type[Driver] | type[Guard]] = {"driver": Driver, "guard": Guard}
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
+    """Two convolutions, added to what came in."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _convolution(channels, channels)
@@ -63,7 +64,8 @@ class _Residual(nn.Module):
         self.activation = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(x + self.second(self.first(x)))
+        result: Tensor = self.activation(x + self.second(self.first(x)))
+        return result
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

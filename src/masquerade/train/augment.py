@@ -5,7 +5,7 @@ Everything is drawn from the generator handed in: the same generator gives the s
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from masquerade.train.data import INPUT, SIDE
 
@@ -15,8 +15,11 @@ SMALLEST = 24
 """Pixels: the side of the smallest face that an encoder should still recognise."""
 
 
-def degraded(face: Face, rng: np.random.Generator) -> Face:
-    """A worse picture of the same person: uint8 RGB, (128, 128, 3) → (112, 112, 3), perhaps mirrored."""
+def degraded(face: Face, rng: np.random.Generator, hardness: float = 1.0) -> Face:
+    """A worse picture of the same person: uint8 RGB, (128, 128, 3) → (112, 112, 3), perhaps mirrored.
+
+    `hardness` scales the chance of each change but mirror and misalignment, which always happen.
+    """
     face = _misaligned(face, rng)
     for change, chance in (
         (_light, 0.5),
@@ -27,7 +30,7 @@ def degraded(face: Face, rng: np.random.Generator) -> Face:
         (_grey, 0.12),
         (_jpeg, 0.25),
     ):
-        if rng.random() < chance:
+        if rng.random() < hardness * chance:
             face = change(face, rng)
     return face
 
@@ -99,5 +102,5 @@ def _jpeg(face: Face, rng: np.random.Generator) -> Face:
     return _picture(cv2.imdecode(coded, cv2.IMREAD_COLOR))
 
 
-def _picture(array: NDArray[np.generic]) -> Face:
+def _picture(array: ArrayLike | None) -> Face:
     return np.asarray(array, np.uint8)

@@ -77,7 +77,7 @@ def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: P
             picture = cv2.imdecode(np.frombuffer(zipped.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
             if picture is None or picture.shape[0] != picture.shape[1]:
                 raise InputError(f"{name} is not a square picture", path=archive)
-            faces[i] = _resized(picture, SIDE)
+            faces[i] = _resized(np.asarray(picture, np.uint8), SIDE)
         faces.flush()
 
 

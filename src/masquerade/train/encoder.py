@@ -6,17 +6,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset
 
-from masquerade.nets.encoder import ENCODERS
+from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
 from masquerade.train.data import FaceSet, derived, inputs, read_archive
+from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
+from masquerade.train.muon import Muon
 from masquerade.train.recipe import EncoderLoss, EncoderRecipe
 from masquerade.train.teachers import TEACHERS, embed_both_ways
 
@@ -30,13 +32,20 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """
 
     def __init__(
-        self, sets: list[FaceSet], targets: NDArray[np.float32], *, epochs: float, batch: int, seed: int
+        self,
+        sets: list[FaceSet],
+        targets: NDArray[np.float32],
+        *,
+        epochs: float,
+        batch: int,
+        seed: int,
+        hardness: float = 1.0,
     ) -> None:
         self._sets = sets
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._targets = targets
         self._people = np.concatenate([s.people for s in sets])
-        self._batch, self._seed = batch, seed
+        self._batch, self._seed, self._hardness = batch, seed, hardness
         self._an_epoch = len(self._people) // batch
         self._steps = max(1, round(epochs * self._an_epoch))
 
@@ -49,12 +58,13 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._people))
         rows = order[place * self._batch : (place + 1) * self._batch]
         rng = np.random.default_rng((self._seed, epoch, place))
-        faces = np.stack([degraded(self._face(row), rng) for row in rows])
+        faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
         return torch.from_numpy(faces), torch.from_numpy(self._people[rows]), torch.from_numpy(self._targets[rows])
 
     def _face(self, row: int) -> NDArray[np.uint8]:
         which = int(np.searchsorted(self._starts, row, "right")) - 1
-        return self._sets[which].faces[row - self._starts[which]]
+        face: NDArray[np.uint8] = self._sets[which].faces[row - self._starts[which]]
+        return face
 
 
 class EncoderTraining:
@@ -62,23 +72,30 @@ class EncoderTraining:
 
     averaged = ("encoder",)
 
-    def __init__(self, recipe: EncoderRecipe, prototypes: Tensor, teacher_dimensions: int, validation: FaceSet) -> None:
+    def __init__(self, recipe: EncoderRecipe, encoder: Driver | Guard, prototypes: Tensor, validation: FaceSet) -> None:
         self._loss = recipe.loss
         self._device = engine.device_of_choice()
         self._precision = engine.precision_of_choice(self._device)
         if recipe.precision != "auto":
             self._precision = getattr(torch, recipe.precision)
-        encoder = ENCODERS[recipe.network]()
-        self.modules = {
+        self.modules: dict[str, nn.Module] = {
             "encoder": encoder.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-            "head": _Head(prototypes, encoder.dimensions, teacher_dimensions),
+            "head": _Head(prototypes, encoder.dimensions),
         }
         for module in self.modules.values():
             module.to(self._device)
-        decayed = [p for m in self.modules.values() for p in m.parameters() if p.ndim > 1]
-        others = [p for m in self.modules.values() for p in m.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizers = {"adamw": torch.optim.AdamW(groups, lr=recipe.learning_rate)}
+        weights = [p for m in self.modules.values() for p in m.parameters()]
+        banks = [p for p in weights if p.ndim == 4 and p.shape[1] > 1] if recipe.filter_rate else []
+        others = [p for p in weights if not any(p is bank for bank in banks)]
+        groups = [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "adamw": torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        }
+        if recipe.filter_rate:
+            self.optimizers["muon"] = Muon(banks, lr=recipe.filter_rate)
         self._validation = validation
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> Mapping[str, Tensor]:
@@ -86,10 +103,11 @@ class EncoderTraining:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             embeddings = self.modules["encoder"](_network_input(faces))
         losses = self._losses(embeddings.float(), people, teacher)
-        optimizer = self.optimizers["adamw"]
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, embeddings: Tensor, people: Tensor, teacher: Tensor) -> dict[str, Tensor]:
@@ -123,21 +141,24 @@ class EncoderTraining:
 class _Head(nn.Module):
     """What an encoder has in training only: prototypes of people, and a way into the teacher's space if it differs."""
 
-    def __init__(self, prototypes: Tensor, dimensions: int, teacher_dimensions: int) -> None:
+    def __init__(self, prototypes: Tensor, dimensions: int) -> None:
         super().__init__()
         self.into_teacher: nn.Module = nn.Identity()
-        if dimensions != teacher_dimensions:
-            self.into_teacher = nn.Linear(dimensions, teacher_dimensions, bias=False)
-            # Prototypes of the teacher mean nothing in another space.
-            prototypes = torch.randn(len(prototypes), dimensions)
-        self.prototypes = nn.Parameter(F.normalize(prototypes))
+        if dimensions != prototypes.shape[1]:
+            self.into_teacher = nn.Linear(dimensions, prototypes.shape[1], bias=False)
+            # The teacher's space begins as a subspace of the encoder's, and its prototypes lie in it.
+            nn.init.orthogonal_(self.into_teacher.weight)
+            prototypes = prototypes @ self.into_teacher.weight.detach()
+        self.prototypes = nn.Parameter(functional.normalize(prototypes))
 
     def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings in the teacher's space (n, teacher's d), and their cosines to all people (n, k)."""
-        return F.normalize(self.into_teacher(embeddings)), embeddings @ F.normalize(self.prototypes).T
+        return functional.normalize(self.into_teacher(embeddings)), embeddings @ functional.normalize(self.prototypes).T
 
 
-def train_encoder(recipe: EncoderRecipe, *, data: Path, teachers: Path, work: Path, workers: int = 1) -> nn.Module:
+def train_encoder(
+    recipe: EncoderRecipe, *, data: Path, teachers: Path, work: Path, workers: int = 1, start: Path | None = None
+) -> nn.Module:
     """Train as the recipe says, resuming what `work` holds of an earlier run; returns the averaged encoder.
 
     Args:
@@ -146,27 +167,38 @@ def train_encoder(recipe: EncoderRecipe, *, data: Path, teachers: Path, work: Pa
         teachers: folder of the teachers' networks.
         work: gets `cache/` (shared between recipes) and a folder of the recipe's name.
         workers: processes that degrade faces.
+        start: an exported encoder of the same network, whose weights a new run begins with.
     """
     cache = work / "cache"
     archives = [(recipe.data.labelled, True), *((name, False) for name in recipe.data.unlabelled)]
     sets = [read_archive(data / name, cache, labelled=labelled) for name, labelled in archives]
     teacher = TEACHERS[recipe.loss.teacher](teachers)
-    targets = np.concatenate(
-        [
-            derived(
-                cache / f"{Path(name).stem}.{recipe.loss.teacher}.npy", lambda s=s: embed_both_ways(teacher, s.faces)
-            )
-            for (name, _), s in zip(archives, sets, strict=True)
-        ]
-    )
+
+    def opinions(name: str, faces: FaceSet) -> NDArray[np.float32]:
+        stored = cache / f"{Path(name).stem}.{recipe.loss.teacher}.npy"
+        return derived(stored, lambda: embed_both_ways(teacher, faces.faces))
+
+    targets = np.concatenate([opinions(name, s) for (name, _), s in zip(archives, sets, strict=True)])
     if recipe.loss.centred:
         targets = targets - targets.mean(0)
         targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     validation = read_archive(data / recipe.data.validation, cache, labelled=True)
     torch.manual_seed(recipe.seed)
-    training = EncoderTraining(recipe, _prototypes(sets[0].people, targets), targets.shape[1], validation)
+    encoder = ENCODERS[recipe.network]()
+    if start is not None:
+        encoder = read_encoder(start, recipe.network)
+        rows = np.random.default_rng(recipe.seed).choice(len(sets[0]), min(512, len(sets[0])), replace=False)
+        settle(encoder, _network_input(torch.from_numpy(inputs(sets[0].faces[np.sort(rows)]))))
+    training = EncoderTraining(recipe, encoder.train(), _prototypes(sets[0].people, targets), validation)
     schedule = recipe.schedule
-    batches = FaceBatches(sets, targets, epochs=schedule.epochs, batch=schedule.batch, seed=recipe.seed)
+    batches = FaceBatches(
+        sets,
+        targets,
+        epochs=schedule.epochs,
+        batch=schedule.batch,
+        seed=recipe.seed,
+        hardness=recipe.hardness,
+    )
     averages = engine.fit(training, batches, schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["encoder"]
 

@@ -34,9 +34,14 @@ class Training(Protocol):
         averaged: the modules, by the same names, whose weights are also kept as a running average.
     """
 
-    modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, Optimizer]
-    averaged: tuple[str, ...]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]: ...
+
+    @property
+    def averaged(self) -> tuple[str, ...]: ...
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """One update of the weights from one batch; returns what to log, as scalars."""
@@ -154,13 +159,13 @@ def _resume(training: Training, averages: Mapping[str, nn.Module], folder: Path)
     if (folder / CHECKPOINT).is_file():
         state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
         step = int(state["step"])
-        for part, stored in (
+        for group, stored in (
             (training.modules, "modules"),
             (training.optimizers, "optimizers"),
             (averages, "averages"),
         ):
-            for name, stateful in part.items():
-                stateful.load_state_dict(state[stored][name])  # type: ignore[attr-defined]
+            for name, stateful in group.items():
+                stateful.load_state_dict(state[stored][name])
     log = folder / LOG
     if log.is_file():
         lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]

@@ -82,13 +82,23 @@ class EncoderLoss(_Strict):
 
 
 class EncoderRecipe(_Strict):
-    """A run that trains an identity encoder."""
+    """A run that trains an identity encoder.
+
+    Attributes:
+        network: which of `nets.encoder`.
+        learning_rate, weight_decay: of AdamW.
+        filter_rate: learning rate of Muon for the filters of convolutions; 0 leaves them to AdamW.
+        hardness: scales how often a face is degraded; 0 for never.
+        precision: of the forward pass; auto is bfloat16 where the hardware has it.
+    """
 
     name: str
     network: Literal["driver", "guard"]
     seed: NonNegativeInt
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
+    filter_rate: NonNegativeFloat = 0.0
+    hardness: NonNegativeFloat = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     data: EncoderData
     loss: EncoderLoss

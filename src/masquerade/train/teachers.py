@@ -19,32 +19,27 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 ARCFACE_112 = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)], np.float32
 )
-DLIB_150 = (
-    (
-        np.array([(0.2255, 0.2160), (0.7548, 0.2160), (0.490127, 0.515625), (0.254149, 0.780233), (0.726104, 0.780233)])
-        + 0.25
-    )
-    / 1.5
-    * 150
-).astype(np.float32)
+DLIB_UNIT = np.array(
+    [(0.2255, 0.2160), (0.7548, 0.2160), (0.490127, 0.515625), (0.254149, 0.780233), (0.726104, 0.780233)], np.float32
+)
+DLIB_150 = (DLIB_UNIT + np.float32(0.25)) / np.float32(1.5) * np.float32(150)
 """Eye centres, nose and mouth corners where dlib's own alignment puts them in its 150 px chip."""
 
 
 def fr_feature(models: Path) -> Embed:
     """MobileFaceNet-type recogniser, 512-d (`fr_feature_512d.onnx`)."""
-    run = _openvino(models / "fr_feature_512d.onnx")
+    run = openvino_model(models / "fr_feature_512d.onnx")
 
     def embed(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         bgr = inputs(faces)[..., ::-1].astype(np.float32)
-        return _unit(run((bgr.transpose(0, 3, 1, 2) - 127) / 128))
+        return _unit(run((bgr.transpose(0, 3, 1, 2) - np.float32(127)) / np.float32(128)))
 
     return embed
 
 
 def dlib(models: Path) -> Embed:
     """dlib's face recognition ResNet, 128-d, not centred (`dlib_resnet29_128d.onnx`)."""
-    run = _openvino(models / "dlib_resnet29_128d.onnx")
-    # The corner of the picture, not the centre of its first pixel, is the origin of a scaled template.
+    run = openvino_model(models / "dlib_resnet29_128d.onnx")
     warp = cv2.estimateAffinePartial2D(ARCFACE_112 * (SIDE / 112), DLIB_150, method=cv2.LMEDS)[0]
 
     def embed(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -66,11 +61,12 @@ def embed_both_ways(embed: Embed, faces: NDArray[np.uint8]) -> NDArray[np.float3
     return map_batches(lambda some: _unit(embed(some) + embed(some[:, :, ::-1])), faces)
 
 
-def _openvino(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def openvino_model(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The network of that file as a function of one batch; several threads may call it at once."""
     import openvino  # noqa: PLC0415  heavy, and only teachers need it here
 
     if not model.is_file():
-        raise WeightsError("no such teacher", path=model, hint="Point --teachers at the folder that holds it")
+        raise WeightsError("no such network", path=model, hint="Point --teachers at the folder that holds it")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     compiled = openvino.Core().compile_model(model, "CPU", settings)
 
@@ -83,4 +79,4 @@ def _openvino(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)

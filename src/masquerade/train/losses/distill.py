@@ -1,8 +1,7 @@
 """Distillation: a student learns where a teacher puts a face, from a worse picture of it."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def cosine(student: Tensor, teacher: Tensor) -> Tensor:
@@ -20,18 +19,4 @@ def similarity(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: unit vectors (n, e).
     """
     n = len(student)
-    return F.mse_loss(student @ student.T, teacher @ teacher.T, reduction="sum") / (n * (n - 1))
-
-
-def ranking(student: Tensor, teacher: Tensor, prototypes: Tensor, *, scale: float = 32.0) -> Tensor:
-    """Kullback-Leibler divergence between the two softmax rankings of people: whom does this face look like?
-
-    Args:
-        student: unit vectors (n, d), in the teacher's space.
-        teacher: unit vectors (n, d).
-        prototypes: unit vectors (k, d), one a person, in the teacher's space.
-        scale: sharpness of the softmax over k cosines.
-    """
-    wanted = torch.log_softmax(scale * teacher @ prototypes.T, 1)
-    found = torch.log_softmax(scale * student @ prototypes.T, 1)
-    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    return functional.mse_loss(student @ student.T, teacher @ teacher.T, reduction="sum") / (n * (n - 1))

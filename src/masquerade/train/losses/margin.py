@@ -8,8 +8,8 @@ logits s·cos θ_j in which the right person's logit is made harder:
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def cosface(cosines: Tensor, people: Tensor, *, margin: float = 0.35, scale: float = 32.0) -> Tensor:
@@ -44,4 +44,6 @@ def _right(cosines: Tensor, people: Tensor) -> Tensor:
 
 
 def _with_logit(cosines: Tensor, people: Tensor, right: Tensor, scale: float) -> Tensor:
-    return F.cross_entropy(scale * cosines.scatter(1, people[:, None], right[:, None].to(cosines.dtype)), people)
+    return functional.cross_entropy(
+        scale * cosines.scatter(1, people[:, None], right[:, None].to(cosines.dtype)), people
+    )

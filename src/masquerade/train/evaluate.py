@@ -1,0 +1,168 @@
+"""How well an encoder tells people apart, beside its teachers: `python -m masquerade.train.evaluate`.
+
+All pairs of the validation archive count, so that a false acceptance rate of 1e-4 rests on hundreds of pairs, not on
+a handful. Pair accuracy alone uses as many impostor pairs as there are genuine ones, drawn by a fixed seed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from masquerade.train.augment import low_resolution
+from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive
+from masquerade.train.teachers import TEACHERS, Embed, openvino_model
+
+SIDES = (112, 48, 24)
+YAWS = (0.0, 15.0, 30.0, 90.0)
+SEED = 20
+FOLDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of one encoder at one resolution, all shares from 0 to 1.
+
+    Attributes:
+        eer: equal error rate.
+        tar_1e3, tar_1e4: true acceptance rate at that false acceptance rate.
+        accuracy: of same-or-not on balanced pairs, each fold at the best threshold of the others.
+        threshold_1e3: cosine similarity from which one impostor pair in a thousand is accepted.
+        by_yaw: true acceptance rate at `threshold_1e3` where the more turned face of a pair has its yaw in
+            that bin; not a number where there is no such pair.
+    """
+
+    eer: float
+    tar_1e3: float
+    tar_1e4: float
+    accuracy: float
+    threshold_1e3: float
+    by_yaw: tuple[float, ...]
+
+
+def figures(embeddings: NDArray[np.float32], people: NDArray[np.int64], yaws: NDArray[np.float32]) -> Figures:
+    """Compare every face with every other.
+
+    Args:
+        embeddings: unit vectors (n, d).
+        people: (n,).
+        yaws: degrees, (n,).
+    """
+    first, second = np.triu_indices(len(people), 1)
+    scores = (embeddings @ embeddings.T)[first, second]
+    same = people[first] == people[second]
+    genuine, impostors = scores[same], np.sort(scores[~same])
+    strictest = [impostors[-1 - int(rate * len(impostors))] for rate in (1e-3, 1e-4)]
+    turned = np.maximum(np.abs(yaws[first[same]]), np.abs(yaws[second[same]]))
+    bins = [(low <= turned) & (turned < high) for low, high in pairwise(YAWS)]
+    rng = np.random.default_rng(SEED)
+    return Figures(
+        eer=equal_error_rate(genuine, impostors),
+        tar_1e3=float((genuine > strictest[0]).mean()),
+        tar_1e4=float((genuine > strictest[1]).mean()),
+        accuracy=pair_accuracy(genuine, rng.choice(impostors, len(genuine), replace=False), rng),
+        threshold_1e3=float(strictest[0]),
+        by_yaw=tuple(float((genuine[some] > strictest[0]).mean()) if some.any() else np.nan for some in bins),
+    )
+
+
+def equal_error_rate(genuine: NDArray[np.float32], impostors: NDArray[np.float32]) -> float:
+    """The rate at the threshold where as large a share of genuine pairs is refused as of impostor pairs accepted."""
+    genuine, impostors = np.sort(genuine), np.sort(impostors)
+    refused = np.arange(len(genuine)) / len(genuine)
+    accepted = 1 - np.searchsorted(impostors, genuine, "left") / len(impostors)
+    i = int(np.argmax(refused >= accepted))
+    return float((refused[i] + accepted[i]) / 2)
+
+
+def pair_accuracy(genuine: NDArray[np.float32], impostors: NDArray[np.float32], rng: np.random.Generator) -> float:
+    """Ten-fold accuracy: the threshold that is best on nine tenths of the pairs judges the tenth left out."""
+    scores = np.concatenate([genuine, impostors])
+    same = np.arange(len(scores)) < len(genuine)
+    fold = rng.permutation(len(scores)) % FOLDS
+    right = [
+        (scores[fold == k] > _best_threshold(scores[fold != k], same[fold != k])) == same[fold == k]
+        for k in range(FOLDS)
+    ]
+    return float(np.concatenate(right).mean())
+
+
+def _best_threshold(scores: NDArray[np.float32], same: NDArray[np.bool_]) -> float:
+    order = np.argsort(scores)
+    # Right above the i-th score: refused impostors up to i, accepted genuine pairs after it.
+    right = np.cumsum(~same[order]) + same.sum() - np.cumsum(same[order])
+    best = int(np.argmax(right))
+    return float(scores[order][best : best + 2].mean())
+
+
+def shipped(path: Path) -> Embed:
+    """An encoder of ours in its ONNX form; reads 112 px crops."""
+    run = openvino_model(path)
+    return lambda faces: run(faces.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - np.float32(1))
+
+
+def head_yaws(model: Path, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Yaw in degrees of crops (n, 128, 128, 3), by `fr_pose.onnx`."""
+    run = openvino_model(model)
+    mean, std = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+    def yaw(some: NDArray[np.uint8]) -> NDArray[np.float32]:
+        large = np.stack([cv2.resize(face, (224, 224)) for face in some]).astype(np.float32) / np.float32(255)
+        logits = run(((large - mean) / std).transpose(0, 3, 1, 2))
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray((shares * np.arange(66)).sum(1) / shares.sum(1) * 3 - 99, np.float32)
+
+    return map_batches(yaw, faces, size=1)  # the network's batch is fixed
+
+
+def table(rows: Iterator[tuple[str, int, Figures]]) -> str:
+    """Markdown, a line as soon as there is one."""
+    bins = [f"TAR, yaw {low:.0f}–{high:.0f}°" for low, high in pairwise(YAWS)]
+    head = ["encoder", "px", "EER", "TAR @ 1e-3", "TAR @ 1e-4", "accuracy", "threshold @ 1e-3", *bins]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, side, f in rows:
+        shares = (f.eer, f.tar_1e3, f.tar_1e4, f.accuracy)
+        cells = [name, str(side), *(f"{100 * x:.2f} %" for x in shares), f"{f.threshold_1e3:.3f}"]
+        lines.append("| " + " | ".join(cells + [f"{100 * x:.1f} %" for x in f.by_yaw]) + " |")
+    return "\n".join(lines)
+
+
+def _degraded(faces: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return faces if side >= faces.shape[1] else np.stack([low_resolution(face, side) for face in faces])
+
+
+def evaluate(
+    encoders: Annotated[list[Path], typer.Argument(help="Encoders in ONNX form.")],
+    data: Annotated[Path, typer.Option(help="Folder of the archives.")],
+    teachers: Annotated[Path, typer.Option(help="Folder of the teachers and of the pose network.")],
+    work: Annotated[Path, typer.Option(help="Folder for caches.")] = Path("runs"),
+    archive: Annotated[str, typer.Option(help="Validation archive.")] = "celeba-val-128.zip",
+    alone: Annotated[bool, typer.Option("--alone", help="Leave the teachers out.")] = False,
+) -> None:
+    """Print a table of verification figures: each encoder, then the teachers, at three resolutions."""
+    cache = work / "cache"
+    faces = read_archive(data / archive, cache, labelled=True)
+    yaws = derived(cache / f"{Path(archive).stem}.yaw.npy", lambda: head_yaws(teachers / "fr_pose.onnx", faces.faces))
+    named: list[tuple[str, Embed, Callable[[FaceSet], NDArray[np.uint8]]]] = [
+        (path.stem, shipped(path), lambda some: inputs(some.faces)) for path in encoders
+    ]
+    if not alone:
+        named += [(name, make(teachers), lambda some: some.faces) for name, make in TEACHERS.items()]
+
+    def rows() -> Iterator[tuple[str, int, Figures]]:
+        for name, embed, read in named:
+            for side in SIDES:
+                found = map_batches(embed, _degraded(read(faces), side))
+                yield name, side, figures(found, faces.people, yaws)
+
+    typer.echo(table(rows()))
+
+
+if __name__ == "__main__":
+    typer.run(evaluate)

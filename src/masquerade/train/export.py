@@ -1,0 +1,183 @@
+"""From a trained encoder to the file that ships: ONNX, weights stored in half precision, arithmetic in single.
+
+Batch normalisation is folded into the convolution before it, so that what is left is convolutions, PReLUs and sums.
+The graph is written node by node from the modules: the result is small, the same everywhere, and needs no tracer.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnx
+import torch
+import typer
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from masquerade.nets.encoder import ENCODERS, Driver, Guard, Residual
+from masquerade.train.data import INPUT, whole_file
+
+OPSET = 17
+
+
+def export_encoder(encoder: Driver | Guard, path: Path) -> None:
+    """Write an encoder as ONNX: `face` (n, 3, 112, 112) float32 RGB in [−1, 1] → `embedding` (n, d), unit vectors.
+
+    Weights are stored as float16 and cast when the file is opened, which engines do once; sums run in float32.
+    """
+    graph = _Graph()
+    name = "face"
+    for part in encoder.children():
+        name = graph.module(part, name)
+    name = graph.node("LpNormalization", [name], axis=1, p=2)
+    graph.nodes.append(helper.make_node("Identity", [name], ["embedding"]))
+    face = helper.make_tensor_value_info("face", TensorProto.FLOAT, ["n", 3, INPUT, INPUT])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", encoder.dimensions])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, type(encoder).__name__, [face], [embedding], graph.weights),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as part_file:
+        part_file.write_bytes(model.SerializeToString())
+
+
+def read_encoder(path: Path, network: str) -> Driver | Guard:
+    """An exported encoder as modules again, ready to use: it says what the file says.
+
+    The file has no normalisation layers of its own any more, so these pass values on and add what was folded into a
+    bias. Before training goes on, `settle` gives them back statistics to work with.
+    """
+    encoder = ENCODERS[network]()
+    stored = [numpy_helper.to_array(w) for w in onnx.load(path).graph.initializer]
+    weights = iter([torch.from_numpy(w.astype(np.float32)) for w in stored if w.dtype == np.float16])
+    with torch.no_grad():
+        for module in encoder.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.PReLU):
+                module.weight.copy_(next(weights).reshape(module.weight.shape))
+            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.weight.fill_((1 + module.eps) ** 0.5)
+                module.bias.copy_(next(weights))
+    return encoder.eval()
+
+
+@torch.no_grad()
+def settle(encoder: nn.Module, faces: torch.Tensor) -> None:
+    """Move the mean and variance that faces have at each normalisation layer into the layer; what it says stays.
+
+    Args:
+        encoder: from `read_encoder`, in its evaluation mode.
+        faces: network input (n, 3, 112, 112), a few hundred.
+    """
+    seen: dict[nn.Module, torch.Tensor] = {}
+
+    def look(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen[module] = inputs[0].transpose(0, 1).flatten(1)
+
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    encoder(faces)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        assert norm.running_mean is not None and norm.running_var is not None
+        norm.running_mean.copy_(seen[norm].mean(1))
+        norm.running_var.copy_(seen[norm].var(1))
+        norm.weight.copy_(torch.sqrt(norm.running_var + norm.eps))
+        norm.bias.add_(norm.running_mean)
+
+
+def averaged_encoder(checkpoint: Path, network: str) -> Driver | Guard:
+    """The encoder with the averaged weights of a run's checkpoint, ready to use."""
+    encoder = ENCODERS[network]()
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    encoder.load_state_dict(state["averages"]["encoder"])
+    return encoder.eval()
+
+
+class _Graph:
+    """ONNX nodes and weights in the order in which they run."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def module(self, module: nn.Module, x: str) -> str:
+        """Append a module that reads the value `x`; returns the name of what it makes."""
+        if isinstance(module, nn.Sequential):
+            return self._sequence(list(module), x)
+        if isinstance(module, Residual):
+            inner = self._sequence([module.first, *module.second], x)
+            return self.module(module.activation, self.node("Add", [x, inner]))
+        if isinstance(module, nn.PReLU):
+            return self.node("PRelu", [x, self.weight(module.weight.reshape(-1, 1, 1))])
+        if isinstance(module, nn.PixelUnshuffle):
+            return self._unshuffle(module.downscale_factor, x)
+        if isinstance(module, nn.Flatten):
+            return self.node("Flatten", [x], axis=1)
+        raise NotImplementedError(type(module).__name__)
+
+    def _sequence(self, modules: list[nn.Module], x: str) -> str:
+        while modules:
+            first, *modules = modules
+            if isinstance(first, nn.Conv2d | nn.Linear):
+                norm, *modules = modules
+                assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+                x = self._folded(first, norm, x)
+            else:
+                x = self.module(first, x)
+        return x
+
+    def _folded(self, linear: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d, x: str) -> str:
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        weight = linear.weight * scale.reshape(-1, *[1] * (linear.weight.ndim - 1))
+        names = [x, self.weight(weight), self.weight(norm.bias - norm.running_mean * scale)]
+        if isinstance(linear, nn.Linear):
+            return self.node("Gemm", names, transB=1)
+        pads = [*linear.padding, *linear.padding]
+        return self.node("Conv", names, strides=list(linear.stride), pads=pads, group=linear.groups)
+
+    def _unshuffle(self, side: int, x: str) -> str:
+        """nn.PixelUnshuffle: channel, then row, then column inside a block; SpaceToDepth orders them otherwise."""
+        cut = self.node("Reshape", [x, self._shape([0, 3, INPUT // side, side, INPUT // side, side])])
+        turned = self.node("Transpose", [cut], perm=[0, 1, 3, 5, 2, 4])
+        return self.node("Reshape", [turned, self._shape([0, 3 * side * side, INPUT // side, INPUT // side])])
+
+    def _shape(self, dimensions: list[int]) -> str:
+        name = f"shape{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.array(dimensions, np.int64), name))
+        return name
+
+    def weight(self, value: torch.Tensor) -> str:
+        """Store a weight as float16; returns the name of its float32 form."""
+        name = f"weight{len(self.weights)}"
+        half = value.detach().numpy().astype(np.float16)
+        self.weights.append(numpy_helper.from_array(half, name))
+        return self.node("Cast", [name], to=TensorProto.FLOAT)
+
+    def node(self, kind: str, inputs: list[str], **attributes: int | list[int]) -> str:
+        """Append a node with one output; returns the output's name."""
+        name = f"{kind.lower()}{len(self.nodes)}"
+        node = helper.make_node(kind, inputs, [name])
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
+        return name
+
+
+def export(
+    network: Annotated[str, typer.Argument(help="driver or guard.")],
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run.")],
+    output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+) -> None:
+    """Write the averaged weights of a run as ONNX, and print what its card says of the file."""
+    export_encoder(averaged_encoder(checkpoint, network), output)
+    written = output.read_bytes()
+    typer.echo(f'sha256 = "{hashlib.sha256(written).hexdigest()}"\nsize = {len(written)}')
+
+
+if __name__ == "__main__":
+    typer.run(export)

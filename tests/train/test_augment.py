@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from masquerade.train.augment import degraded, low_resolution
+
+
+def a_face():
+    """Smooth, with a bright left half, so that a mirror image shows."""
+    y, x = np.mgrid[:128, :128] / 127
+    return np.stack([255 * (1 - x), 255 * y, 90 + 60 * np.sin(6 * x)], 2).astype(np.uint8)
+
+
+def test_the_same_generator_gives_the_same_picture_and_another_one_another():
+    pictures = [degraded(a_face(), np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[0], pictures[2])
+
+
+def test_every_picture_is_a_112_px_crop_that_still_looks_like_the_face_or_its_mirror_image():
+    face = a_face()[8:120, 8:120].astype(float)
+    likeness = []
+    for seed in range(200):
+        picture = degraded(a_face(), np.random.default_rng(seed))
+        assert picture.shape == (112, 112, 3) and picture.dtype == np.uint8
+        grey = picture.mean(2).ravel()
+        likeness.append(max(np.corrcoef(grey, sides.mean(2).ravel())[0, 1] for sides in (face, face[:, ::-1])))
+    assert np.median(likeness) > 0.95
+
+
+def test_about_half_of_the_pictures_are_mirrored():
+    mirrored = 0
+    for seed in range(400):
+        picture = degraded(a_face(), np.random.default_rng(seed)).astype(float).mean(2)
+        mirrored += picture[:, :40].mean() < picture[:, -40:].mean()
+    assert 150 < mirrored < 250
+
+
+@pytest.mark.parametrize("side", [24, 48])
+def test_low_resolution_keeps_what_is_coarse_and_loses_what_is_fine(side):
+    fine = np.zeros((112, 112, 3), np.uint8)
+    fine[:, ::2] = 255
+    assert low_resolution(fine, side).astype(float).std() < 20
+    coarse = np.zeros((112, 112, 3), np.uint8)
+    coarse[:, 56:] = 200
+    assert np.abs(low_resolution(coarse, side).astype(float) - coarse).mean() < 10

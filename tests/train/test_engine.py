@@ -1,0 +1,97 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masquerade.train import engine  # noqa: E402
+from masquerade.train.recipe import Schedule  # noqa: E402
+
+RUN = """
+import sys, time
+from pathlib import Path
+import torch
+from torch.utils.data import Dataset
+from masquerade.train import engine
+from masquerade.train.recipe import Schedule
+
+class Batches(Dataset):
+    def __len__(self):
+        return 60
+    def __getitem__(self, step):
+        return torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+
+class Training:
+    averaged = ("net",)
+    def __init__(self):
+        torch.manual_seed(0)
+        nn = torch.nn
+        net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
+        self.modules = {"net": net}
+        self.optimizers = {"adamw": torch.optim.AdamW(net.parameters(), lr=0.05)}
+    def step(self, batch):
+        time.sleep(PAUSE)
+        loss = (self.modules["net"](batch)[:, 0] - batch.sum(1)).square().mean()
+        self.optimizers["adamw"].zero_grad()
+        loss.backward()
+        self.optimizers["adamw"].step()
+        return {"loss": loss.detach()}
+    def validate(self, averages):
+        net = averages["net"].eval()
+        return {"error": float(net(torch.ones(1, 4)).detach())}
+
+schedule = Schedule(epochs=1.0, batch=8, warmup=5, log_every=1, validate_every=20, save_minutes=0.0)
+engine.fit(Training(), Batches(), schedule, Path(sys.argv[1]), seed=5, workers=0)
+"""
+
+
+def lines(folder):
+    text = (folder / engine.LOG).read_text() if (folder / engine.LOG).exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def curve(folder):
+    return [{name: value for name, value in line.items() if name != "time"} for line in lines(folder)]
+
+
+def start(folder, pause):
+    return subprocess.Popen([sys.executable, "-c", RUN.replace("PAUSE", str(pause)), str(folder)])
+
+
+def test_a_run_killed_twice_writes_the_curve_of_one_that_was_not(tmp_path):
+    whole = start(tmp_path / "whole", 0)
+    for steps in (10, 30):
+        killed = start(tmp_path / "killed", 0.05)
+        deadline = time.monotonic() + 60
+        while len(lines(tmp_path / "killed")) < steps and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        assert steps <= len(lines(tmp_path / "killed")) < 60
+    assert start(tmp_path / "killed", 0).wait() == 0
+    assert whole.wait() == 0
+    assert len(curve(tmp_path / "whole")) == 60
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    assert curve(tmp_path / "whole")[-1]["loss"] < curve(tmp_path / "whole")[0]["loss"]
+    ours, theirs = (torch.load(tmp_path / name / engine.CHECKPOINT) for name in ("killed", "whole"))
+    assert all(torch.equal(ours["averages"]["net"][k], v) for k, v in theirs["averages"]["net"].items())
+    assert not list((tmp_path / "killed").glob(".*.part"))
+
+
+def test_the_rate_rises_stays_and_falls():
+    schedule = Schedule(epochs=1.0, batch=1, warmup=10, fall=0.25)
+    rates = [engine.rate(step, 100, schedule) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:76] == [1.0] * 67
+    assert rates[99] == pytest.approx(0.04)
+    assert rates == sorted(rates[:50]) + sorted(rates[50:], reverse=True)
+
+
+def test_precision_is_float32_or_what_the_hardware_multiplies():
+    assert engine.precision_of_choice(torch.device("cuda")) is torch.bfloat16
+    assert engine.precision_of_choice(torch.device("cpu")) in (torch.float32, torch.bfloat16)

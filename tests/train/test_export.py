@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+openvino = pytest.importorskip("openvino")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from masquerade.nets.encoder import ENCODERS  # noqa: E402
+from masquerade.train.export import averaged_encoder, export_encoder, read_encoder, settle  # noqa: E402
+
+
+@pytest.fixture(params=list(ENCODERS))
+def exported(request, tmp_path):
+    torch.manual_seed(1)
+    encoder = ENCODERS[request.param]()
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.3, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.3)
+        if isinstance(module, torch.nn.PReLU):
+            module.weight.data.uniform_(0, 0.5)
+    export_encoder(encoder.eval(), tmp_path / "encoder.onnx")
+    return encoder, tmp_path / "encoder.onnx"
+
+
+def test_both_engines_say_what_torch_says_for_any_batch(exported):
+    encoder, path = exported
+    ours = onnxruntime.InferenceSession(path)
+    theirs = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert [port.name for port in ours.get_inputs()] == ["face"]
+    assert [port.name for port in ours.get_outputs()] == ["embedding"]
+    for n in (1, 4):
+        faces = torch.rand(n, 3, 112, 112) * 2 - 1
+        with torch.no_grad():
+            expected = encoder(faces).numpy()
+        for found in (ours.run(None, {"face": faces.numpy()})[0], theirs([faces.numpy()])[0]):
+            assert found.shape == expected.shape
+            np.testing.assert_allclose((found * expected).sum(1), 1, atol=1e-5)
+            np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_the_file_is_small(exported):
+    assert exported[1].stat().st_size < 4_000_000
+
+
+def test_training_can_go_on_from_the_file(exported):
+    encoder, path = exported
+    faces = torch.rand(48, 3, 112, 112) * 2 - 1
+    again = read_encoder(path, {type(e()): name for name, e in ENCODERS.items()}[type(encoder)])
+    with torch.no_grad():
+        expected = encoder(faces)
+        assert float((again(faces) * expected).sum(1).min()) > 0.9999
+        settle(again, faces)
+        assert float((again(faces) * expected).sum(1).min()) > 0.9999
+        # What it says of a batch by the batch's own statistics, as in training, hardly differs.
+        assert float((again.train()(faces) * expected).sum(1).min()) > 0.99
+
+
+def test_a_checkpoint_gives_its_averaged_weights(tmp_path):
+    encoder = ENCODERS["guard"]()
+    torch.save({"averages": {"encoder": encoder.state_dict()}}, tmp_path / "checkpoint.pt")
+    found = averaged_encoder(tmp_path / "checkpoint.pt", "guard")
+    assert not found.training
+    assert all(
+        torch.equal(a, b) for a, b in zip(found.state_dict().values(), encoder.state_dict().values(), strict=True)
+    )
