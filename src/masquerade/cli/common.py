@@ -54,13 +54,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Replaces every face in photos and videos by a face that belongs to nobody."""
-    if version:
+def _say_version(wanted: bool) -> None:
+    if wanted:
         out.print(f"masquerade {__version__}")
         raise typer.Exit
+
+
+def root_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Replaces every face in photos and videos by a face that belongs to nobody."""
 
 
 def complain(what: MasqueradeError | str) -> None:

@@ -8,8 +8,11 @@ import sys
 import typer
 
 from masquerade.cli import analyze, anonymize, demo, doctor, models, render
-from masquerade.cli.common import complain, version_option
-from masquerade.errors import MasqueradeError
+from masquerade.cli.common import complain, root_options
+from masquerade.errors import MasqueradeError, OptionError
+
+STOPPED = 130
+"""What shells expect of a program that Ctrl-C ended."""
 
 app = typer.Typer(
     name="masquerade",
@@ -17,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    callback=version_option,
+    callback=root_options,
 )
 app.command("anonymize")(anonymize.anonymize_command)
 app.command("analyze")(analyze.analyze_command)
@@ -30,10 +33,17 @@ app.add_typer(models.app, name="models")
 def main() -> None:
     """Entry point of the `masquerade` command."""
     try:
-        app()
+        code = app(standalone_mode=False)  # a wrong option is "could not run" here, not typer's 2
+    except typer.TyperException as error:
+        message = error.format_message().rstrip(".")
+        code = 1 if message else 0  # without any argument the help has been shown, and all is said
+        if message:
+            complain(OptionError(message, hint="See --help"))
     except MasqueradeError as error:
         complain(error)
-        sys.exit(1)
-    except KeyboardInterrupt:
+        code = 1
+    except (KeyboardInterrupt, typer.Abort):
+        code = STOPPED
+    if code == STOPPED:
         complain("stopped; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)
+    sys.exit(code)

@@ -66,7 +66,7 @@ def _analyze_image(
     progress: Progress,
 ) -> Plan:
     frame = open_image(path).frame
-    faces = detect_everywhere(detector, frame.thumbnail(frame.width, frame.height))
+    faces = detect_everywhere(detector, frame.thumbnail(frame.width, frame.height), turned=True)
     progress("analyze", 1, 1)
     people = tuple(
         Person(id=number, faces=(TrackedFace(0, face, Provenance.DETECTED),))

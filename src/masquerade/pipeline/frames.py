@@ -42,7 +42,7 @@ class Anonymizer:
         if self._detector is None:
             self._detector = open_detector()
         frame = StillFrame(_checked(image))
-        faces = detect_everywhere(self._detector, frame.thumbnail(frame.width, frame.height))
+        faces = detect_everywhere(self._detector, frame.thumbnail(frame.width, frame.height), turned=True)
         return [face for face in faces if face.score >= START_SCORE]
 
     def __call__(
