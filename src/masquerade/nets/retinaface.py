@@ -149,7 +149,8 @@ def export(weights: Path) -> bytes:
         net.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
     except Exception as error:
         raise WeightsError(
-            "this is no state dict of RetinaFace with MobileNet-0.25", path=weights, hint=str(error).splitlines()[0]
+            f"this is no state dict of RetinaFace with MobileNet-0.25 ({str(error).partition(chr(10))[0]})",
+            path=weights,
         ) from error
     return to_onnx(net)
 
