@@ -1,27 +1,5 @@
-"""Pixels → faces: detection in `detect`, upright crops here."""
+"""Pixels → faces: `detect` finds them, `align` brings them upright and back."""
 
-from masquerade.faces.align import (
-    Matrix,
-    align,
-    estimate_similarity,
-    invert,
-    paste,
-    round_trip_error,
-    scale_of,
-    template,
-    transform,
-    warp,
-)
+from masquerade.faces import align, detect
 
-__all__ = [
-    "Matrix",
-    "align",
-    "estimate_similarity",
-    "invert",
-    "paste",
-    "round_trip_error",
-    "scale_of",
-    "template",
-    "transform",
-    "warp",
-]
+__all__ = ["align", "detect"]
