@@ -11,7 +11,7 @@ from masquerade.errors import InputError, OptionError, WeightsError  # noqa: E40
 from masquerade.train import encoder as rooms  # noqa: E402
 from masquerade.train.data import FaceSet  # noqa: E402
 from masquerade.train.encoder import EncoderTraining, FaceBatches, train_encoder  # noqa: E402
-from masquerade.train.recipe import read_recipe, recipes  # noqa: E402
+from masquerade.train.recipe import Schedule, read_recipe, recipes  # noqa: E402
 
 PEOPLE, EACH = 4, 6
 
@@ -41,6 +41,8 @@ network = "{packaged.network}"
 seed = 3
 learning_rate = 1e-3
 weight_decay = 0.05
+filter_rate = 0.05
+hardness = 0.5
 precision = "float32"
 [data]
 labelled = "train.zip"
@@ -54,12 +56,14 @@ margin = "arcface"
 margin_size = 0.3
 margin_weight = 0.1
 [schedule]
-epochs = 10.0
+epochs = 8.0
 batch = 8
+small_side = 64
+small_share = 0.5
 warmup = 5
 log_every = 1
 average = 0.8
-validate_every = 30
+validate_every = 24
 save_minutes = 0.0
 """
     )
@@ -90,7 +94,7 @@ def test_a_tiny_run_learns_and_goes_on_where_it_stopped(place, a_teacher, monkey
     where = {"data": place, "teachers": place, "work": place / "runs", "workers": 0}
     whole = train_encoder(recipe, **where)
     lines = log(place)
-    assert [line["step"] for line in lines] == list(range(1, 31))
+    assert [line["step"] for line in lines] == list(range(1, 25))
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
     assert lines[-1]["tar_1e-3"] > 0.5
 
@@ -118,8 +122,10 @@ def test_an_epoch_shows_every_face_once_and_each_with_its_own_person_and_target(
     faces += (20 * np.arange(12, dtype=np.uint8))[:, None, None, None]
     sets = [FaceSet(faces[:8], np.arange(8)), FaceSet(faces[8:], np.full(4, -1))]
     targets = np.arange(12, dtype=np.float32)[:, None]
-    batches = FaceBatches(sets, targets, epochs=2.0, batch=4, seed=1)
+    schedule = Schedule(epochs=2.0, batch=4, small_side=80, small_share=0.5)
+    batches = FaceBatches(sets, targets, schedule, seed=1, hardness=1.0)
     assert len(batches) == 6
+    assert [batches[step][0].shape[1] for step in range(6)] == [80] * 3 + [112] * 3
     seen = [batches[step] for step in range(6)]
     for epoch in (seen[:3], seen[3:]):
         rows = torch.cat([target[:, 0] for _, _, target in epoch]).long()

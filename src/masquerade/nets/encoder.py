@@ -3,7 +3,9 @@
 Both are plain 3x3 convolutions, which general processors run at full speed (depthwise ones are slow there), and both
 leave full resolution at once: the stem folds 4x4 pixels into channels. Otherwise they are unlike on purpose, so that
 the guard does not repeat the driver's mistakes: the driver is residual and weighs every place of its last map by
-itself; the guard is a plain stack in the manner of VGG with another grid, whose last map is flattened.
+itself; the guard is a plain stack in the manner of VGG whose last map is flattened.
+
+Smaller crops, of a side that 16 divides, also go in: training begins with them, since they cost less.
 """
 
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ class Driver(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(224, self.dimensions, bias=False), nn.BatchNorm1d(512))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return functional.normalize(self.head(self.places(self.late(self.middle(self.stem(faces))))))
+        return functional.normalize(self.head(self.places(_grid(self.late(self.middle(self.stem(faces)))))))
 
 
 class Guard(nn.Module):
@@ -42,13 +44,12 @@ class Guard(nn.Module):
             _convolution(128, 128),
             _convolution(128, 192, stride=2),
             _convolution(192, 192),
-            nn.Conv2d(192, 32, 1, bias=False),
-            nn.BatchNorm2d(32),
         )
+        self.narrow = nn.Sequential(nn.Conv2d(192, 32, 1, bias=False), nn.BatchNorm2d(32))
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 49, self.dimensions, bias=False), nn.BatchNorm1d(256))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return functional.normalize(self.head(self.stack(faces)))
+        return functional.normalize(self.head(_grid(self.narrow(self.stack(faces)))))
 
 
 ENCODERS: dict[str, type[Driver] | type[Guard]] = {"driver": Driver, "guard": Guard}
@@ -72,3 +73,10 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.PReLU(outputs)
     )
+
+
+def _grid(maps: Tensor) -> Tensor:
+    """The last maps as 7 by 7 places, which they are for a crop of 112 pixels."""
+    if maps.shape[-1] == 7:
+        return maps
+    return functional.interpolate(maps, (7, 7), mode="bilinear", align_corners=False)

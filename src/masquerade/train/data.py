@@ -77,7 +77,7 @@ def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: P
             picture = cv2.imdecode(np.frombuffer(zipped.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
             if picture is None or picture.shape[0] != picture.shape[1]:
                 raise InputError(f"{name} is not a square picture", path=archive)
-            faces[i] = _resized(np.asarray(picture, np.uint8), SIDE)
+            faces[i] = resized(np.asarray(picture, np.uint8), SIDE)
         faces.flush()
 
 
@@ -93,7 +93,7 @@ def derived(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.f
 
 def inputs(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What an encoder reads of clean crops: uint8 RGB (n, 128, 128, 3) → (n, 112, 112, 3)."""
-    return np.stack([_resized(face, INPUT) for face in faces])
+    return np.stack([resized(face, INPUT) for face in faces])
 
 
 def map_batches(
@@ -117,7 +117,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _resized(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resized(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A square crop brought down to `side` pixels without aliasing."""
     if face.shape[0] == side:
         return face
     return np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

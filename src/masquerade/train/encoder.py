@@ -14,40 +14,34 @@ from torch.utils.data import Dataset
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
-from masquerade.train.data import FaceSet, derived, inputs, read_archive
+from masquerade.train.data import INPUT, FaceSet, derived, inputs, read_archive, resized
 from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
 from masquerade.train.muon import Muon
-from masquerade.train.recipe import EncoderLoss, EncoderRecipe
+from masquerade.train.recipe import EncoderLoss, EncoderRecipe, Schedule
 from masquerade.train.teachers import TEACHERS, embed_both_ways
 
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
 class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batch i of a run: degraded faces (n, 112, 112, 3) uint8, people (n,), the teacher's unit vectors (n, d).
+    """Batch i of a run: degraded faces (n, side, side, 3) uint8, people (n,), the teacher's unit vectors (n, d).
 
     Every epoch goes through all faces in an order of its own.
     """
 
     def __init__(
-        self,
-        sets: list[FaceSet],
-        targets: NDArray[np.float32],
-        *,
-        epochs: float,
-        batch: int,
-        seed: int,
-        hardness: float = 1.0,
+        self, sets: list[FaceSet], targets: NDArray[np.float32], schedule: Schedule, *, seed: int, hardness: float
     ) -> None:
         self._sets = sets
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._targets = targets
         self._people = np.concatenate([s.people for s in sets])
-        self._batch, self._seed, self._hardness = batch, seed, hardness
-        self._an_epoch = len(self._people) // batch
-        self._steps = max(1, round(epochs * self._an_epoch))
+        self._batch, self._seed, self._hardness = schedule.batch, seed, hardness
+        self._an_epoch = len(self._people) // schedule.batch
+        self._steps = max(1, round(schedule.epochs * self._an_epoch))
+        self._small, self._small_steps = schedule.small_side, schedule.small_share * self._steps
 
     def __len__(self) -> int:
         return self._steps
@@ -58,7 +52,8 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._people))
         rows = order[place * self._batch : (place + 1) * self._batch]
         rng = np.random.default_rng((self._seed, epoch, place))
-        faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
+        side = self._small if step < self._small_steps else INPUT
+        faces = np.stack([resized(degraded(self._face(row), rng, self._hardness), side) for row in rows])
         return torch.from_numpy(faces), torch.from_numpy(self._people[rows]), torch.from_numpy(self._targets[rows])
 
     def _face(self, row: int) -> NDArray[np.uint8]:
@@ -191,14 +186,7 @@ def train_encoder(
         settle(encoder, _network_input(torch.from_numpy(inputs(sets[0].faces[np.sort(rows)]))))
     training = EncoderTraining(recipe, encoder.train(), _prototypes(sets[0].people, targets), validation)
     schedule = recipe.schedule
-    batches = FaceBatches(
-        sets,
-        targets,
-        epochs=schedule.epochs,
-        batch=schedule.batch,
-        seed=recipe.seed,
-        hardness=recipe.hardness,
-    )
+    batches = FaceBatches(sets, targets, schedule, seed=recipe.seed, hardness=recipe.hardness)
     averages = engine.fit(training, batches, schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["encoder"]
 
