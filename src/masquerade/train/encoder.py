@@ -14,13 +14,13 @@ from torch.utils.data import Dataset
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
-from masquerade.train.data import INPUT, FaceSet, derived, inputs, read_archive, resized
+from masquerade.train.data import INPUT, FaceSet, derived, inputs, map_batches, read_archive, resized
 from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
 from masquerade.train.muon import Muon
 from masquerade.train.recipe import EncoderLoss, EncoderRecipe, Schedule
-from masquerade.train.teachers import TEACHERS, embed_both_ways
+from masquerade.train.teachers import TEACHERS, both_ways
 
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
@@ -170,8 +170,9 @@ def train_encoder(
     teacher = TEACHERS[recipe.loss.teacher](teachers)
 
     def opinions(name: str, faces: FaceSet) -> NDArray[np.float32]:
-        stored = cache / f"{Path(name).stem}.{recipe.loss.teacher}.npy"
-        return derived(stored, lambda: embed_both_ways(teacher, faces.faces))
+        ways, look = ("2", lambda some: both_ways(teacher, some)) if recipe.loss.both_ways else ("1", teacher)
+        stored = cache / f"{Path(name).stem}.{recipe.loss.teacher}{ways}.npy"
+        return derived(stored, lambda: map_batches(look, faces.faces))
 
     targets = np.concatenate([opinions(name, s) for (name, _), s in zip(archives, sets, strict=True)])
     if recipe.loss.centred:

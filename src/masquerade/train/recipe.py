@@ -68,6 +68,7 @@ class EncoderLoss(_Strict):
 
     Attributes:
         teacher: whose embeddings to learn.
+        both_ways: whether the teacher also looks at the mirror image, which is steadier and takes it twice as long.
         centred: whether the teacher's mean is taken out first; for one that is not centred by itself.
         distillation: weight of the cosine to the teacher's embedding.
         similarity: weight of the difference of similarity matrices.
@@ -77,6 +78,7 @@ class EncoderLoss(_Strict):
     """
 
     teacher: Literal["fr_feature", "dlib"]
+    both_ways: bool = True
     centred: bool = False
     distillation: NonNegativeFloat
     similarity: NonNegativeFloat = 0.0

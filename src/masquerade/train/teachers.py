@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import WeightsError
-from masquerade.train.data import SIDE, inputs, map_batches
+from masquerade.train.data import SIDE, inputs
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -52,13 +52,13 @@ def dlib(models: Path) -> Embed:
 TEACHERS: dict[str, Callable[[Path], Embed]] = {"dlib": dlib, "fr_feature": fr_feature}
 
 
-def embed_both_ways(embed: Embed, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+def both_ways(embed: Embed, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The teacher's view of each face: the unit mean of the embeddings of the crop and of its mirror image.
 
     A target that does not change with the mirror is steadier than either embedding, and a student's mirrored input
     needs no target of its own.
     """
-    return map_batches(lambda some: _unit(embed(some) + embed(some[:, :, ::-1])), faces)
+    return _unit(embed(faces) + embed(faces[:, :, ::-1]))
 
 
 def openvino_model(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
