@@ -83,6 +83,7 @@ class Asset(_Data):
     """Any file the store can fetch."""
 
     name: str
+    task: str
     source: Annotated[PackagedFile | WheelFile | UrlFile, Field(discriminator="kind")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Of the file itself, not of the archive it comes in."""

