@@ -105,8 +105,9 @@ def fit_distribution(embeddings: Vectors, share: float = 0.999) -> IdentityModel
     if len(embeddings) < 2:
         raise OptionError("a bank cannot be made from fewer than two people", hint="Give it thousands")
     mean = embeddings.mean(axis=0, dtype=np.float64)
-    _, singular, directions = np.linalg.svd(embeddings - mean, full_matrices=False)
-    variance = singular**2 / (len(embeddings) - 1)
+    spread = embeddings - mean
+    ascending, columns = np.linalg.eigh(spread.T @ spread / (len(spread) - 1))
+    variance, directions = np.maximum(ascending[::-1], 0), columns.T[::-1]
     kept = int(np.searchsorted(np.cumsum(variance), share * variance.sum())) + 1
     return IdentityModel(mean, np.sqrt(variance[:kept, None]) * directions[:kept])
 

@@ -258,6 +258,8 @@ class Vault:
 
     @contextlib.contextmanager
     def _edit(self) -> Iterator[Content]:
+        if not self.path.parent.is_dir():
+            raise VaultError("its folder does not exist", path=self.path, hint="Create the folder first")
         lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), timeout=_WAIT)
         try:
             lock.acquire()
