@@ -1,0 +1,26 @@
+"""Pixels in, pixels out: photos and videos, read and written by region."""
+
+from masquerade.media.encoders import CONTAINERS as VIDEO_CONTAINERS
+from masquerade.media.files import atomic_output, sha256
+from masquerade.media.frame import Frame, StillFrame, VideoFrame
+from masquerade.media.images import FORMATS as IMAGE_FORMATS
+from masquerade.media.images import StillImage, open_image, save_image
+from masquerade.media.video import VideoInfo, VideoReader, VideoWriter, open_video, probe
+
+__all__ = [
+    "IMAGE_FORMATS",
+    "VIDEO_CONTAINERS",
+    "Frame",
+    "StillFrame",
+    "StillImage",
+    "VideoFrame",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+    "atomic_output",
+    "open_image",
+    "open_video",
+    "probe",
+    "save_image",
+    "sha256",
+]
