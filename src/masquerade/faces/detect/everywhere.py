@@ -19,8 +19,11 @@ from masquerade.faces.detect.boxes import (
 )
 from masquerade.types import Box, Face, Pixels
 
-SMALL = 640
-"""A picture is halved until its long side is at most this, so that faces as large as the picture are found."""
+SMALL = 320
+"""A picture is halved until its long side is at most this. Large faces that are dark, blurred, in profile or cut by the
+picture's border are found there and missed at full size."""
+TINY = 640
+"""Pictures whose long side is less than this are looked at twice as large too."""
 TILE = (1920, 1088)
 """Width and height of the largest part the detector sees at once."""
 OVERLAP = 256
@@ -60,8 +63,8 @@ class _Sighting:
 def detect_everywhere(detector: Detector, image: NDArray[np.uint8], *, turned: bool = False) -> list[Face]:
     """The faces of one picture, looked for at its own size and at every half, quarter, ... of it.
 
-    Large sizes are looked at in overlapping tiles. Pictures smaller than `SMALL` are looked at twice as large. Of the
-    same face at several sizes the best scored stays; a face cut by a tile's border stays only if no tile has it whole.
+    Large sizes are looked at in overlapping tiles, pictures smaller than `TINY` twice as large too. Of the same face at
+    several sizes the best scored stays; a face cut by a tile's border stays only if no tile has it whole.
 
     Args:
         image: RGB uint8, (height, width, 3); 50 megapixels need no more memory than a tile beside the picture.
@@ -107,7 +110,7 @@ def detect_in_windows(detector: Detector, picture: Readable, windows: Sequence[B
 
 
 def _sizes(width: int, height: int) -> Iterator[tuple[int, int]]:
-    scale = 2.0 if max(width, height) < SMALL else 1.0
+    scale = 2.0 if max(width, height) < TINY else 1.0
     while True:
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         yield size
