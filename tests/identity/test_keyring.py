@@ -265,9 +265,12 @@ def test_a_bank_that_runs_out_leaves_the_vault_as_it_was(vault):
     small = a_bank(6)
     Keyring(small, Policy.CONSISTENT, vault=vault).assign(crowd(0, 1))
     before = vault.path.read_bytes()
+    keyring = Keyring(small, Policy.CONSISTENT, vault=vault)
     with pytest.raises(BankError):
-        Keyring(small, Policy.CONSISTENT, vault=vault).assign(crowd(*range(10)))
+        keyring.assign(crowd(*range(10)))
     assert vault.path.read_bytes() == before
+    keyring.assign(crowd(0, 1))  # as if nothing had happened
+    assert [entry.videos for entry in vault.entries()] == [2, 2]
 
 
 def test_nothing_is_stored_without_a_vault(tmp_path, monkeypatch):

@@ -185,6 +185,7 @@ class Keyring:
             content.bank = self.bank.info.sha256
             matches = self._match(new, content)
             now = vault.now()
+            given: dict[int, tuple[Anchor, str]] = {}
             for number in new:
                 z, entry = self._identities[number], matches.get(number)
                 id = secrets.token_hex(16) if entry is None else entry.id
@@ -197,7 +198,10 @@ class Keyring:
                 content.entries[id] = (
                     _newcomer(id, z, anchor, now, expires) if entry is None else _seen_again(entry, z, anchor, now)
                 )
-                self._worn[number], self._entry[number] = anchor, id
+                given[number] = anchor, id
+        # Only now that the vault is written: what it does not know, nobody wears.
+        self._worn.update({number: anchor for number, (anchor, _) in given.items()})
+        self._entry.update({number: id for number, (_, id) in given.items()})
 
     def _match(self, new: list[int], content: Content) -> dict[int, Entry]:
         """Who of the vault these people are: the pairing of least distance, all at most the FAR 1e-4 threshold.
