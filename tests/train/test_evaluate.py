@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from masquerade.train.evaluate import equal_error_rate, figures, pair_accuracy
+from masquerade.train.evaluate import figures
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -32,7 +30,7 @@ def test_figures_agree_with_scikit_learn():
     assert found.tar_1e3 == pytest.approx(true[false <= 1e-3].max(), abs=1 / same.sum())
     assert found.tar_1e4 == pytest.approx(true[false <= 1e-4].max(), abs=1 / same.sum())
     assert found.eer == pytest.approx(float(np.interp(0, false - (1 - true), false)), abs=2 / same.sum())
-    assert (scores[~same] > found.threshold_1e3).mean() <= 1e-3
+    assert (1 - scores[~same] < found.threshold_1e3).mean() <= 1e-3
     assert found.by_yaw[0] == pytest.approx(found.tar_1e3)
 
 
@@ -44,15 +42,3 @@ def test_turned_faces_fall_into_their_bins():
     assert found.by_yaw[0] > 0.9
     assert np.isnan(found.by_yaw[1])
     assert found.by_yaw[2] < 0.1
-
-
-@settings(deadline=None)
-@given(st.floats(0, 3), st.integers(0, 1000))
-def test_accuracy_rises_with_the_gap_and_errors_fall(gap, seed):
-    rng = np.random.default_rng(seed)
-    impostors = rng.normal(0, 1, 500).astype(np.float32)
-    genuine = rng.normal(gap, 1, 500).astype(np.float32)
-    assert equal_error_rate(genuine + 100, impostors) == 0
-    assert pair_accuracy(genuine + 100, impostors, rng) == 1
-    assert 0 <= equal_error_rate(genuine, impostors) <= 0.6
-    assert pair_accuracy(genuine, impostors, rng) == pytest.approx(1 - equal_error_rate(genuine, impostors), abs=0.07)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from masquerade.audit.verification import threshold_at_far
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
@@ -124,13 +125,11 @@ class EncoderTraining:
     def validate(self, averages: Mapping[str, nn.Module]) -> Mapping[str, float]:
         """TAR at FAR 1e-3 over all pairs of the validation set."""
         found = embed(averages["encoder"], inputs(self._validation.faces), self._device)
-        scores = found @ found.T
         first, second = np.triu_indices(len(found), 1)
+        distances = 1 - (found @ found.T)[first, second]
         same = self._validation.people[first] == self._validation.people[second]
-        pairs = scores[first, second]
-        impostors = pairs[~same]
-        threshold = np.partition(impostors, -(len(impostors) // 1000))[-(len(impostors) // 1000)]
-        return {"tar_1e-3": float((pairs[same] > threshold).mean()), "threshold_1e-3": float(threshold)}
+        threshold = threshold_at_far(distances[~same], 1e-3)
+        return {"tar_1e-3": float((distances[same] < threshold).mean()), "distance_1e-3": threshold}
 
 
 class _Head(nn.Module):

@@ -15,6 +15,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from masquerade.audit.verification import equal_error_rate, fold_accuracy, tar_at_far, ten_folds, threshold_at_far
 from masquerade.train.augment import low_resolution
 from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive
 from masquerade.train.teachers import TEACHERS, Embed, openvino_model
@@ -22,7 +23,6 @@ from masquerade.train.teachers import TEACHERS, Embed, openvino_model
 SIDES = (112, 48, 24)
 YAWS = (0.0, 15.0, 30.0, 90.0)
 SEED = 20
-FOLDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Figures:
         eer: equal error rate.
         tar_1e3, tar_1e4: true acceptance rate at that false acceptance rate.
         accuracy: of same-or-not on balanced pairs, each fold at the best threshold of the others.
-        threshold_1e3: cosine similarity from which one impostor pair in a thousand is accepted.
+        threshold_1e3: cosine distance below which one impostor pair in a thousand is accepted.
         by_yaw: true acceptance rate at `threshold_1e3` where the more turned face of a pair has its yaw in
             that bin; not a number where there is no such pair.
     """
@@ -55,50 +55,22 @@ def figures(embeddings: NDArray[np.float32], people: NDArray[np.int64], yaws: ND
         yaws: degrees, (n,).
     """
     first, second = np.triu_indices(len(people), 1)
-    scores = (embeddings @ embeddings.T)[first, second]
+    distances = 1 - (embeddings @ embeddings.T)[first, second].astype(np.float64)
     same = people[first] == people[second]
-    genuine, impostors = scores[same], np.sort(scores[~same])
-    strictest = [impostors[-1 - int(rate * len(impostors))] for rate in (1e-3, 1e-4)]
+    genuine, impostors = distances[same], np.sort(distances[~same])
+    threshold = threshold_at_far(impostors, 1e-3)
     turned = np.maximum(np.abs(yaws[first[same]]), np.abs(yaws[second[same]]))
     bins = [(low <= turned) & (turned < high) for low, high in pairwise(YAWS)]
-    rng = np.random.default_rng(SEED)
+    some = np.random.default_rng(SEED).choice(impostors, len(genuine), replace=False)
+    balanced = np.arange(2 * len(genuine)) < len(genuine)
     return Figures(
-        eer=equal_error_rate(genuine, impostors),
-        tar_1e3=float((genuine > strictest[0]).mean()),
-        tar_1e4=float((genuine > strictest[1]).mean()),
-        accuracy=pair_accuracy(genuine, rng.choice(impostors, len(genuine), replace=False), rng),
-        threshold_1e3=float(strictest[0]),
-        by_yaw=tuple(float((genuine[some] > strictest[0]).mean()) if some.any() else np.nan for some in bins),
+        eer=equal_error_rate(impostors, genuine)[0],
+        tar_1e3=float((genuine < threshold).mean()),
+        tar_1e4=tar_at_far(genuine, impostors, 1e-4),
+        accuracy=fold_accuracy(np.concatenate([genuine, some]), balanced, ten_folds(balanced))[0],
+        threshold_1e3=threshold,
+        by_yaw=tuple(float((genuine[turn] < threshold).mean()) if turn.any() else np.nan for turn in bins),
     )
-
-
-def equal_error_rate(genuine: NDArray[np.float32], impostors: NDArray[np.float32]) -> float:
-    """The rate at the threshold where as large a share of genuine pairs is refused as of impostor pairs accepted."""
-    genuine, impostors = np.sort(genuine), np.sort(impostors)
-    refused = np.arange(len(genuine)) / len(genuine)
-    accepted = 1 - np.searchsorted(impostors, genuine, "left") / len(impostors)
-    i = int(np.argmax(refused >= accepted))
-    return float((refused[i] + accepted[i]) / 2)
-
-
-def pair_accuracy(genuine: NDArray[np.float32], impostors: NDArray[np.float32], rng: np.random.Generator) -> float:
-    """Ten-fold accuracy: the threshold that is best on nine tenths of the pairs judges the tenth left out."""
-    scores = np.concatenate([genuine, impostors])
-    same = np.arange(len(scores)) < len(genuine)
-    fold = rng.permutation(len(scores)) % FOLDS
-    right = [
-        (scores[fold == k] > _best_threshold(scores[fold != k], same[fold != k])) == same[fold == k]
-        for k in range(FOLDS)
-    ]
-    return float(np.concatenate(right).mean())
-
-
-def _best_threshold(scores: NDArray[np.float32], same: NDArray[np.bool_]) -> float:
-    order = np.argsort(scores)
-    # Right above the i-th score: refused impostors up to i, accepted genuine pairs after it.
-    right = np.cumsum(~same[order]) + same.sum() - np.cumsum(same[order])
-    best = int(np.argmax(right))
-    return float(scores[order][best : best + 2].mean())
 
 
 def shipped(path: Path) -> Embed:
