@@ -152,7 +152,8 @@ def _weights_problems(found: State) -> list[str]:
         problems.append(
             f"the weights {_NEEDED} come through pip, which is missing. Run '{sys.executable} -m ensurepip'."
         )
-    if not os.access(_existing(folder), os.W_OK):
+    ground = _existing(folder)
+    if not (ground.is_dir() and os.access(ground, os.W_OK)):
         problems.append(f"the cache {folder} cannot be written. Name another folder with MASQUERADE_CACHE.")
     elif _free(folder) < needed.size:
         problems.append(f"the disk of the cache {folder} is full. Name another folder with MASQUERADE_CACHE.")

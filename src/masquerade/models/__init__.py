@@ -1,6 +1,6 @@
 """Where weights come from (cards, store) and the engines that run them (runtime)."""
 
-from masquerade.models.cards import Asset, InputSpec, MediaCard, WeightCard, asset, assets, card, cards
+from masquerade.models.cards import Asset, InputSpec, MediaCard, WeightCard, asset, assets, card
 from masquerade.models.runtime import (
     PROVIDERS,
     Engine,
@@ -33,7 +33,6 @@ __all__ = [
     "assets",
     "cache_folder",
     "card",
-    "cards",
     "check_precision",
     "compare",
     "cpu_flags",
