@@ -375,8 +375,8 @@ def test_calibration():
     assert calibrate(distances[shuffled], people[shuffled], encoder="driver", far=1e-2) == found
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    """Over many small samples of people the threshold of everybody lies inside; pairs resampled alone would miss it."""
+def test_the_interval_holds_the_truth_at_least_as_often_as_it_says():
+    """Over many small samples of people, the threshold of a large one lies inside in 95 of 100 or more."""
 
     def sample(people: int, seed: int, far: float = 0.02) -> Calibration:
         vectors, who = people_on_a_sphere(people, 2, seed)
@@ -386,7 +386,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
     truth = sample(700, 99).threshold
     intervals = [sample(40, seed).interval for seed in range(60)]
-    assert np.mean([low <= truth <= high for low, high in intervals]) > 0.8
+    assert np.mean([low <= truth <= high for low, high in intervals]) >= 0.95
 
 
 def test_too_few_to_calibrate():

@@ -507,7 +507,8 @@ def calibrate(
     """An encoder's threshold at a FAR with a bootstrap confidence interval.
 
     People are resampled, not pairs: one person's face is in many pairs, and pairs drawn as if they had nothing to do
-    with each other would make the interval far too narrow. A pair counts as often as both its people were drawn.
+    with each other give too narrow an interval. A pair counts as often as both its people were drawn, which errs on the
+    wide side, the more so the fewer people there are.
 
     Args:
         impostors: distances of impostor pairs, shape (pairs,).
