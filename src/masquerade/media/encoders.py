@@ -75,8 +75,8 @@ KNOWN = MappingProxyType(
 
 def choose(
     *, codec: str, pix_fmt: str, depth: int, container: str, asked: str | None, quality: int | None
-) -> tuple[Encoder, dict[str, str], str]:
-    """The encoder, its options and the pixel format it gets.
+) -> tuple[Encoder, dict[str, str]]:
+    """The encoder and the options it is run with.
 
     Args:
         codec: the source's, FFmpeg's name.
@@ -108,7 +108,7 @@ def choose(
         raise OptionError(f"encoder {encoder.name} takes no quality here", hint=f"Choose one of {', '.join(KNOWN)}")
     if encoder.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # it writes to the terminal by itself; errors only
-    return encoder, options, pix_fmt
+    return encoder, options
 
 
 def _default(codec: str, pix_fmt: str, depth: int, container: str) -> Encoder:

@@ -6,8 +6,8 @@ deep, and a 1080p frame costs little.
 
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ from masquerade.types import Pixels
 if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
-
-Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-"""One plane, shape (height, width)."""
 
 
 _SWSCALE_MATRIX = {6: 5, 10: 9}  # where libswscale's number of a matrix is not FFmpeg's
@@ -122,7 +119,10 @@ class Orientation:
 
     @classmethod
     def from_matrix(cls, matrix: NDArray[np.int32]) -> "Orientation":
-        """The display matrix of MP4 and MOV: nine numbers, (x, y, 1) times the matrix; upright if off by an odd angle."""
+        """The display matrix of MP4 and MOV: nine numbers, multiplied by (x, y, 1) from the left.
+
+        A turn that is no multiple of 90 degrees is taken for none; the player still does it.
+        """
         a, b, _, c, d = (int(v) for v in matrix[:5])
         if b == c == 0 and a and d:
             return cls(False, a < 0, d < 0)
@@ -181,6 +181,7 @@ class Layout:
         shift_y: likewise rows.
         coding: matrix, range and depth.
         orientation: from the stored picture to the upright one.
+        scaler: makes their thumbnails.
     """
 
     pix_fmt: str
@@ -189,12 +190,12 @@ class Layout:
     shift_y: int
     coding: Coding
     orientation: Orientation
-    _scaler: "Scaler" = field(default_factory=lambda: Scaler(), repr=False, compare=False)
+    scaler: "Scaler"
 
     def thumbnail(self, picture: "av.VideoFrame", width: int, height: int) -> NDArray[np.uint8]:
         """RGB of the whole stored picture, turned upright."""
         width, height = self.orientation.size(width, height)
-        small = self._scaler.rgb(picture, width, height, self.coding)
+        small = self.scaler.rgb(picture, width, height, self.coding)
         return np.ascontiguousarray(self.orientation.upright(small))
 
 
@@ -222,14 +223,13 @@ class Scaler:
                 interpolation=Interpolation.AREA,
                 threads=1,
             )
-        return plane_of(small, 0, np.uint8)[:, : 3 * width].reshape(height, width, 3)
+        return plane_of(small, 0, np.dtype(np.uint8))[:, : 3 * width].reshape(height, width, 3)
 
 
-def plane_of(picture: "av.VideoFrame", index: int, dtype: type[np.uint8] | type[np.uint16]) -> Samples:
+def plane_of(picture: "av.VideoFrame", index: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """A view of one plane, shape (rows, samples in a row's memory)."""
-    plane = picture.planes[index]
-    samples = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a plane is a buffer, its stub does not say
-    return samples.reshape(plane.height, plane.line_size // np.dtype(dtype).itemsize)  # type: ignore[no-any-return]
+    plane: Any = picture.planes[index]  # a buffer, which its stub does not say
+    return np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
 
 
 class VideoFrame(Frame):
@@ -308,13 +308,13 @@ class VideoFrame(Frame):
         bottom = min(-(-(region.y + region.height) >> sy) << sy, self.picture.height)
         return Region(x, y, right - x, bottom - y)
 
-    def _planes(self) -> list[Samples]:
-        dtype: type[np.uint8] | type[np.uint16] = np.uint8 if self._layout.coding.depth == 8 else np.uint16
+    def _planes(self) -> list[NDArray[Any]]:
+        dtype = np.dtype(np.uint8 if self._layout.coding.depth == 8 else np.uint16)
         return [plane_of(self.picture, index, dtype) for index in range(1 if self._layout.gray else 3)]
 
 
 def _blocks(array: NDArray[Any], shift_x: int, shift_y: int) -> NDArray[Any]:
-    """Shape (rows, block height, columns, block width, ...); a last block cut by the picture's edge repeats its edge."""
+    """Shape (rows, block height, columns, block width, ...); a block cut by the picture's edge repeats its edge."""
     pad = [(0, -array.shape[0] % (1 << shift_y)), (0, -array.shape[1] % (1 << shift_x))]
     if any(after for _, after in pad):
         array = np.pad(array, pad + [(0, 0)] * (array.ndim - 2), mode="edge")
@@ -336,9 +336,9 @@ class StillFrame(Frame):
 
     def thumbnail(self, width: int, height: int) -> NDArray[np.uint8]:
         shrinks = width <= self.width and height <= self.height
-        small = cv2.resize(self.samples, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        eight = small if small.dtype == np.uint8 else np.rint(small / np.float32(257)).astype(np.uint8)
-        return _as_rgb(eight)
+        kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(self.samples, (width, height), interpolation=kind))
+        return _as_rgb(small if small.dtype == np.uint8 else np.rint(small / np.float32(257)).astype(np.uint8))
 
     def _read(self, x: int, y: int, width: int, height: int) -> Pixels:
         return _as_rgb(self.samples[y : y + height, x : x + width].copy())
@@ -351,5 +351,5 @@ class StillFrame(Frame):
             np.copyto(region, pixels, where=changed[..., None])
 
 
-def _as_rgb(samples: Any) -> Any:
+def _as_rgb(samples: NDArray[Any]) -> NDArray[Any]:
     return np.repeat(samples[..., None], 3, axis=2) if samples.ndim == 2 else np.ascontiguousarray(samples)

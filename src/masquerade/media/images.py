@@ -1,9 +1,9 @@
 """Photos in and out, with their pixels' meaning kept and nothing that could name or show a person.
 
-Kept: size, grey or colour, 8 or 16 bits, alpha (never touched), ICC profile, DPI, and for JPEG the quantisation tables,
-the chroma subsampling and whether it is progressive, so that untouched blocks lose next to nothing. Orientation is
-applied to the pixels, once. Everything else is left behind: EXIF with its thumbnail, which shows the original face, GPS,
-dates, device, XMP, IPTC, comments, PNG text, previews and further pictures inside the file.
+Kept: size, grey or colour, 8 or 16 bits, alpha (never touched), ICC profile, DPI, and for JPEG the quantisation
+tables, the chroma subsampling and whether it is progressive, so that untouched blocks lose next to nothing. Orientation
+is applied to the pixels, once. Everything else is left behind: EXIF with its thumbnail, which shows the original face,
+GPS, dates, device, XMP, IPTC, comments, PNG text, previews and further pictures inside the file.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from masquerade.errors import InputError, MasqueradeError, OutputError
 from masquerade.media.files import atomic_output, check_readable
@@ -166,7 +166,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 @contextlib.contextmanager
-def _opened(path: Path, formats: list[str]) -> Iterator[ImageFile.ImageFile]:
+def _opened(path: Path, formats: list[str]) -> Iterator[Image.Image]:
     # Pillow's own limit would refuse what large phone cameras make, and warns on the terminal at half of it.
     with _open_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -178,7 +178,7 @@ def _opened(path: Path, formats: list[str]) -> Iterator[ImageFile.ImageFile]:
         yield image
 
 
-def _samples(image: ImageFile.ImageFile, path: Path, head: bytes) -> tuple[Any, Any]:
+def _samples(image: Image.Image, path: Path, head: bytes) -> tuple[Any, Any]:
     """(grey or RGB samples, alpha or None), upright and writable."""
     orientation = (
         Orientation() if image.format == "HEIF" else Orientation.from_exif(image.getexif().get(_ORIENTATION, 1))
@@ -196,7 +196,7 @@ def _samples(image: ImageFile.ImageFile, path: Path, head: bytes) -> tuple[Any, 
     return np.array(orientation.upright(array), order="C"), alpha
 
 
-def _decode(image: ImageFile.ImageFile, path: Path) -> NDArray[Any]:
+def _decode(image: Image.Image, path: Path) -> NDArray[Any]:
     mode = image.mode
     if mode in ("P", "PA", "1") or "transparency" in image.info:
         grey = mode in ("1", "L")
@@ -212,7 +212,7 @@ def _decode(image: ImageFile.ImageFile, path: Path) -> NDArray[Any]:
     raise InputError(f"is {name} picture, whose pixels could not be kept", path=path, hint="Convert it to RGB first")
 
 
-def _is_deep_colour(image: ImageFile.ImageFile, head: bytes) -> bool:
+def _is_deep_colour(image: Image.Image, head: bytes) -> bool:
     """16 bits and more than one channel, which Pillow would silently cut to 8 bits."""
     if image.format == "PNG":
         return head[24] == 16 and head[25] != 0
@@ -231,10 +231,11 @@ def _decode_deep(path: Path) -> NDArray[np.uint16]:
         raise InputError(
             "holds 16-bit samples in a way that is not read", path=path, hint="Save it as 16-bit PNG first"
         )
-    return array[..., [2, 1, 0, 3][: array.shape[2]]]  # OpenCV's order is BGR
+    colour: NDArray[np.uint16] = array[..., [2, 1, 0, 3][: array.shape[2]]]  # OpenCV's order is BGR
+    return colour
 
 
-def _coding(image: ImageFile.ImageFile, path: Path) -> Mapping[str, Any]:
+def _coding(image: Any, path: Path) -> Mapping[str, Any]:  # noqa: ANN401 - each format has attributes of its own
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         sampling = JpegImagePlugin.get_sampling(image)
         turned = Orientation.from_exif(image.getexif().get(_ORIENTATION, 1)).transpose
@@ -305,10 +306,11 @@ def _with_tiff_tags(data: bytes, tags: Mapping[int, tuple[int, int, bytes]]) -> 
     }
     data += b"\0" * (len(data) % 2)
     for tag, (kind, number, value) in tags.items():
-        if len(value) > 4:
-            at, data = len(data), data + value + b"\0" * (len(value) % 2)
-            value = struct.pack("<I", at)
-        entries[tag] = struct.pack("<HHI", tag, kind, number) + value
+        inline = value
+        if len(value) > 4:  # the entry then holds the place of the value
+            inline = struct.pack("<I", len(data))
+            data += value + b"\0" * (len(value) % 2)
+        entries[tag] = struct.pack("<HHI", tag, kind, number) + inline
     directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
     return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
 

@@ -11,24 +11,27 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import av
 import av.container
 import numpy as np
 from av.codec.context import Flags as CodecFlags
-from av.container.core import Flags as ContainerFlags
-from av.stream import Discard, Disposition
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Discard, Disposition, Stream
 from av.video.format import VideoFormat
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from masquerade.errors import InputError, MasqueradeError, OutputError
 from masquerade.media import containers, encoders
 from masquerade.media.color import BT601, BT709, FULL_RANGE, UNSPECIFIED, Coding, matrix_or_default
 from masquerade.media.files import atomic_output, check_readable
-from masquerade.media.frame import Layout, Orientation, VideoFrame
+from masquerade.media.frame import Layout, Orientation, Scaler, VideoFrame
 
 _MAX_SIDE = 16384  # what H.264, HEVC and VP9 hold at most; a header that says more is damaged or hostile
 _DEFAULT_RATE = Fraction(25)
@@ -280,11 +283,13 @@ class VideoWriter:
         layout, info = source.layout, source.info
         self._pix_fmt = layout.pix_fmt
         odd = any(side % (1 << shift) for side, shift in _sides(source))
-        choice = {"codec": info.codec, "depth": info.depth, "container": muxer, "asked": encoder, "quality": quality}
-        chosen, self._options, _ = encoders.choose(pix_fmt=layout.pix_fmt, **choice)
+        choose = partial(
+            encoders.choose, codec=info.codec, depth=info.depth, container=muxer, asked=encoder, quality=quality
+        )
+        chosen, self._options = choose(pix_fmt=layout.pix_fmt)
         if odd and chosen.codec in ("h264", "hevc"):  # they hold odd sizes only where chroma has every pixel's colour
             self._pix_fmt = layout.pix_fmt.replace("420", "444").replace("422", "444")
-            chosen, self._options, _ = encoders.choose(pix_fmt=self._pix_fmt, **choice)
+            chosen, self._options = choose(pix_fmt=self._pix_fmt)
         self._codec = chosen.codec
         self.encoder = chosen.name
         self.dropped: tuple[str, ...] = ()
@@ -294,11 +299,9 @@ class VideoWriter:
             self._part = stack.enter_context(atomic_output(self.path, inputs=[self._source.path]))
             with _writing(self.path):
                 self._container = av.open(
-                    f"file:{self._part}", "w", format=self._muxer, container_options=_muxer_options(self._muxer)
+                    f"file:{self._part}", "w", format=self._muxer, container_options=_muxer_options(self._muxer, self._source)
                 )
                 stack.push(self._abandon)
-                # Without it Matroska files get random numbers, and all of them the version of FFmpeg.
-                self._container.flags |= ContainerFlags.bitexact.value
                 if self._note:
                     self._container.metadata["comment"] = self._note
                 self._stream = self._add_video()
@@ -347,10 +350,10 @@ class VideoWriter:
         with contextlib.suppress(Exception):
             self._container.close()
 
-    def _add_video(self) -> Any:
+    def _add_video(self) -> VideoStream:
         source = self._source
         rate = Fraction(source.info.fps).limit_denominator(1001)
-        stream: Any = self._container.add_stream(self.encoder, rate=rate, options=self._options)
+        stream = cast(VideoStream, self._container.add_stream(self.encoder, rate=rate, options=self._options))
         stream.width, stream.height = source.layout.orientation.size(source.info.width, source.info.height)
         stream.pix_fmt = self._pix_fmt
         context = stream.codec_context
@@ -370,7 +373,7 @@ class VideoWriter:
         if self._codec == "hevc" and self._muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # what Apple's players ask for
         if source.matrix is not None:
-            stream.set_display_matrix(source.matrix)
+            stream.set_display_matrix(source.matrix.tolist())
         _keep_language(source.stream, stream)
         return stream
 
@@ -378,7 +381,11 @@ class VideoWriter:
         assert self._rate is not None and picture.pts is not None
         place = picture.pts * self._source.time_base * self._rate
         if abs(round(place) - place) / self._rate > Fraction(2, 1000):
-            raise OutputError(".avi cannot hold a varying frame rate", path=self.path, hint="Choose .mp4, .mov or .mkv")
+            raise OutputError(
+                ".avi cannot hold these timestamps, only a steady rate from 0 on",
+                path=self.path,
+                hint="Choose .mp4, .mov or .mkv",
+            )
         picture.pts, picture.time_base = round(place), 1 / self._rate
         picture.duration = 1
 
@@ -392,7 +399,7 @@ class _Others:
         dropped: list[str] = []
         with _reading(source.path):
             self._container = _open(source.path)
-        self._streams: dict[int, Any] = {}
+        self._streams: dict[int, Stream] = {}
         for stream in self._container.streams:
             if stream.index == source.stream.index:
                 stream.discard = Discard.all
@@ -434,13 +441,14 @@ class _Others:
             if packet.is_corrupt:
                 raise _damaged(self._source.path, " in its sound or subtitles")
             packet.stream = self._streams[packet.stream_index]
-            with _writing(self._path):
-                self._output.mux_one(packet)
+            if not (packet.size == 2 and packet.stream.name == "mov_text"):  # the muxer itself marks where a text ends
+                with _writing(self._path):
+                    self._output.mux_one(packet)
             self._waiting = None
 
-    def _add(self, stream: Any, name: str) -> Any:
+    def _add(self, stream: Stream, name: str) -> Stream:
         try:
-            copy: Any = self._output.add_stream_from_template(stream)
+            copy = self._output.add_stream_from_template(stream)
         except ValueError as error:
             raise OutputError(
                 f"{self._path.suffix} cannot hold the source's {stream.type} ({name})",
@@ -458,7 +466,7 @@ def _open(path: Path) -> av.container.InputContainer:
     return av.open(f"file:{path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
 
 
-def _main_video(container: av.container.InputContainer, path: Path) -> Any:
+def _main_video(container: av.container.InputContainer, path: Path) -> VideoStream:
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
         what = "has sound but no video" if container.streams.audio else "has no video"
@@ -500,19 +508,19 @@ def _layout(first: av.VideoFrame) -> tuple[Layout, _Tags]:
         transfer=first.color_trc,
     )
     orientation = Orientation() if (found := _display_matrix(first)) is None else Orientation.from_matrix(found)
-    return Layout(name, gray, shift_x, shift_y, Coding(matrix, full, depth), orientation), tags
+    return Layout(name, gray, shift_x, shift_y, Coding(matrix, full, depth), orientation, Scaler()), tags
 
 
 def _is_rgb(format_: VideoFormat) -> bool:
     return format_.is_rgb or format_.has_palette or format_.is_bayer
 
 
-def _display_matrix(picture: av.VideoFrame) -> Any:
+def _display_matrix(picture: av.VideoFrame) -> NDArray[np.int32] | None:
     """Nine int32, or None where the picture stands upright as stored."""
-    data = next((d for d in picture.side_data if d.type.name == "DISPLAYMATRIX"), None)
-    if data is None:
+    side_data: Any = picture.side_data  # its stub says that it maps strings, but it maps these
+    if SideData.DISPLAYMATRIX not in [part.type for part in side_data]:
         return None
-    matrix = np.frombuffer(bytes(data), np.int32)
+    matrix = np.frombuffer(bytes(side_data[SideData.DISPLAYMATRIX]), np.int32)
     return matrix if matrix[1] or matrix[3] or matrix[0] < 0 or matrix[4] < 0 else None
 
 
@@ -521,22 +529,25 @@ def _sides(source: VideoReader) -> list[tuple[int, int]]:
     return [(width, source.layout.shift_x), (height, source.layout.shift_y)]
 
 
-def _muxer_options(muxer: str) -> dict[str, str]:
+def _muxer_options(muxer: str, source: VideoReader) -> dict[str, str]:
+    options = {"fflags": "+bitexact"}  # else Matroska files get random numbers, and all of them FFmpeg's version
     if muxer in ("mp4", "mov"):
-        return {"movflags": "+faststart"}  # so that a browser can start before it has all
+        options["movflags"] = "+faststart"  # so that a browser can start before it has all
+        # A start later than 0 is told in these units; FFmpeg's milliseconds would round it.
+        options["movie_timescale"] = str(max(source.time_base.denominator, 1000))
     if muxer == "mpegts":
-        return {"mpegts_copyts": "1"}  # else everything starts later
-    return {}
+        options["mpegts_copyts"] = "1"  # else everything starts later
+    return options
 
 
-def _keep_language(source: Any, output: Any) -> None:
+def _keep_language(source: Stream, output: Stream) -> None:
     """All that is kept of a stream's metadata: a title or a handler's name may name a person or a device."""
     language = source.metadata.get("language")
     if language:
         output.metadata["language"] = language
 
 
-def _said(stream: Any, name: str | None) -> str:
+def _said(stream: Stream, name: str | None) -> str:
     if stream.type == "video":
         return "attached picture" if stream.disposition & Disposition.attached_pic else "further video stream"
     if stream.type in ("audio", "subtitle"):
@@ -544,7 +555,7 @@ def _said(stream: Any, name: str | None) -> str:
     return f"{stream.type} stream{f' ({name})' if name else ''}"
 
 
-def _fraction(value: Any) -> Fraction | None:
+def _fraction(value: Fraction | None) -> Fraction | None:
     """FFmpeg's rational as a fraction; None for none and for 0/0, which means unknown."""
     return Fraction(value.numerator, value.denominator) if value else None
 
