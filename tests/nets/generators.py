@@ -58,7 +58,7 @@ def check_export(net, tolerance=1e-4):
     session = onnxruntime.InferenceSession(to_onnx(net), providers=["CPUExecutionProvider"])
     crops, identities, conditions = net.examples(batch=3)
     with torch.no_grad():
-        expected = net(crops, identities, **conditions)
+        expected = net.eval()(crops, identities, **conditions)
     feeds = {"target": crops.numpy(), "identity": identities.numpy(), **{k: v.numpy() for k, v in conditions.items()}}
     results = session.run(None, feeds)
     outputs = [expected.crops] if expected.masks is None else [expected.crops, expected.masks]

@@ -5,12 +5,14 @@ that paint a face into a hole (CIAGAN, DeepPrivacy) need to be told where: their
 by keyword, and `conditions` says which they are, so that training, export and benchmarks serve all networks alike.
 """
 
+import copy
 import io
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Generated(NamedTuple):
@@ -32,12 +34,15 @@ class Generator(nn.Module):
     Attributes:
         side: pixels of the square aligned crop.
         dimensions: length of the identity vector.
-        conditions: name → shape of one sample, of what `forward` needs by keyword besides crop and identity.
     """
 
-    conditions: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     side: int
     dimensions: int
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[int, ...]]:
+        """Name → shape of one sample, of what `forward` needs by keyword besides crop and identity."""
+        return {}
 
     def forward(self, crops: Tensor, identities: Tensor, **conditions: Tensor) -> Generated:
         """Imposes identities.
@@ -60,16 +65,21 @@ def to_onnx(net: Generator) -> bytes:
     """ONNX of a generator; the batch size is free.
 
     Inputs: `target`, `identity` and the conditions by their names. Outputs: `crop` and, if the network has one, `mask`.
-    The network is put into evaluation mode and left there.
+    What is exported is a copy in evaluation mode, its spectral norms computed once and for all.
     """
-    crops, identities, conditions = net.eval().examples(batch=2)
+    net = copy.deepcopy(net).eval()
+    for module in net.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            norms: Any = module.parametrizations
+            norms.weight[0] = _Fixed(norms.weight().detach())
+    crops, identities, conditions = net.examples(batch=2)
     with torch.no_grad():
         masked = net(crops, identities, **conditions).masks is not None
     inputs = ["target", "identity", *conditions]
     outputs = ["crop", "mask"] if masked else ["crop"]
     file: Any = io.BytesIO()  # taken, though not declared
     torch.onnx.export(
-        _Positional(net, tuple(conditions)),
+        _Positional(net, tuple(conditions)).eval(),
         (crops, identities, *conditions.values()),
         file,
         dynamo=False,
@@ -90,3 +100,14 @@ class _Positional(nn.Module):
     def forward(self, crops: Tensor, identities: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
         made = self.net(crops, identities, **dict(zip(self.names, conditions, strict=True)))
         return (made.crops,) if made.masks is None else (made.crops, made.masks)
+
+
+class _Fixed(nn.Module):
+    """A parametrization that has been computed."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, original: Tensor) -> Tensor:
+        return self.value
