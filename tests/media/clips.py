@@ -50,9 +50,13 @@ class Clip:
                 video.set_display_rotation(self.rotation)
             if self.matrix:
                 video.set_display_matrix(self.matrix)
-            video.metadata.update({k: v for k, v in self.metadata.items() if k in ("language", "title", "handler_name")})
+            video.metadata.update(
+                {k: v for k, v in self.metadata.items() if k in ("language", "title", "handler_name")}
+            )
             sound = out.add_stream(self.audio, rate=48000) if self.audio else None
-            text = out.add_stream("mov_text" if path.suffix in (".mp4", ".mov") else "subrip") if self.subtitles else None
+            text = (
+                out.add_stream("mov_text" if path.suffix in (".mp4", ".mov") else "subrip") if self.subtitles else None
+            )
             if text:
                 text.codec_context.subtitle_header = ASS_HEADER
                 text.time_base = Fraction(1, 1000)
@@ -100,7 +104,9 @@ class Clip:
         )
 
 
-ASS_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n\n[Events]\nFormat: Text\n"
+ASS_HEADER = (
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n\n[Events]\nFormat: Text\n"
+)
 
 
 def moving(index: int, width: int, height: int) -> np.ndarray:

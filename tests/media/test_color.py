@@ -16,7 +16,9 @@ def test_the_corners_of_the_cube_are_those_of_the_standards():
     rgb = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0]]], np.uint8)
     # BT.601 and BT.709 limited range, from the tables of colour bars
     assert np.rint(Coding(BT601, False, 8).from_rgb(rgb)).tolist() == [[[235, 128, 128], [16, 128, 128], [81, 90, 240]]]
-    assert np.rint(Coding(BT709, False, 8).from_rgb(rgb)).tolist() == [[[235, 128, 128], [16, 128, 128], [63, 102, 240]]]
+    assert np.rint(Coding(BT709, False, 8).from_rgb(rgb)).tolist() == [
+        [[235, 128, 128], [16, 128, 128], [63, 102, 240]]
+    ]
     deep = (rgb.astype(np.uint16) * 257).astype(np.uint16)
     assert np.rint(Coding(BT2020, False, 10).from_rgb(deep))[0, :2].tolist() == [[940, 512, 512], [64, 512, 512]]
 
