@@ -83,11 +83,12 @@ def test_what_goes_on_is_no_cut(seed):
     assert not scene_cut(frame, view(canvas, dx=12, dy=6)[0]), "a fast pan"
 
 
-def test_from_black_is_a_cut_and_black_to_black_is_none():
-    black, frame = np.zeros((90, 160), np.uint8), view(scene(0))[0]
-    assert scene_cut(black, frame)
-    assert scene_cut(frame, black)
-    assert not scene_cut(black, black)
+@pytest.mark.parametrize("value", [0, 255])
+def test_neither_black_nor_a_white_flash_is_a_cut(value):
+    even, frame = np.full((90, 160), value, np.uint8), view(scene(0))[0]
+    assert not scene_cut(even, frame)
+    assert not scene_cut(frame, even)
+    assert not scene_cut(even, even)
 
 
 def test_both_take_about_a_millisecond():

@@ -44,10 +44,11 @@ def demo_command(
             raise result.error
         if not quiet:
             err.print(escape(describe(result)))
-    rows = [(_samples(result.job.source), _samples(result.job.output)) for result in results]
+    before = [sample for result in results for sample in _samples(result.job.source)]
+    after = [sample for result in results for sample in _samples(result.job.output)]
     sheet = output / "before-after.png"
     with atomic_output(sheet) as temporary:
-        draw_sheet(rows).save(temporary)
+        draw_sheet(before, after).save(temporary)
     if not quiet:
         out.print(escape(f"{sheet}: the originals above, what came out below"))
         out.print("next: [bold]masquerade anonymize YOUR-VIDEO.mp4 -o masked.mp4[/]", soft_wrap=True)
@@ -74,24 +75,19 @@ def _samples(path: Path) -> list[NDArray[np.uint8]]:
     return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, _SAMPLES)]
 
 
-def draw_sheet(rows: Sequence[tuple[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]]) -> Image.Image:
-    """Before above after, for each row.
+def draw_sheet(before: Sequence[NDArray[np.uint8]], after: Sequence[NDArray[np.uint8]]) -> Image.Image:
+    """A row of pictures above another.
 
     Args:
-        rows: pairs of equally many RGB pictures, uint8 (height, width, 3).
+        before, after: equally many RGB pictures, uint8 (height, width, 3), of the same sizes.
     """
-    strips = []
-    for before, after in rows:
-        for pictures in (before, after):
-            tiles = [Image.fromarray(picture) for picture in pictures]
-            tiles = [t.resize((round(t.width * _TILE / t.height), _TILE), Image.Resampling.LANCZOS) for t in tiles]
-            strips.append(tiles)
     gap = 6
-    width = max(sum(t.width + gap for t in tiles) + gap for tiles in strips)
-    sheet = Image.new("RGB", (width, len(strips) * (_TILE + gap) + gap), "white")
-    for row, tiles in enumerate(strips):
+    widths = [round(picture.shape[1] * _TILE / picture.shape[0]) for picture in before]
+    sheet = Image.new("RGB", (sum(widths) + gap * (len(widths) + 1), 2 * _TILE + 3 * gap), "white")
+    for row, pictures in enumerate((before, after)):
         x = gap
-        for tile in tiles:
+        for picture, width in zip(pictures, widths, strict=True):
+            tile = Image.fromarray(picture).resize((width, _TILE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (x, gap + row * (_TILE + gap)))
-            x += tile.width + gap
+            x += width + gap
     return sheet

@@ -1,10 +1,10 @@
 """Finding every face of a video without looking at every pixel of it.
 
-Three looks share the work. The *coarse look* sees the whole picture, shrunk, several times a second, and every frame
-in which faces come or go. The *full look* sees every pixel, about once a second and on both sides of every cut, and so
-finds the small faces that shrinking hides. The *tile look* follows those small faces from one coarse look to the next,
-forwards, and backwards to where they appeared, in small windows at full resolution. What lies between looks is filled
-by the tracker.
+Three looks share the work. The *coarse look* sees the whole picture, shrunk, several times a second and on both sides
+of every cut. The *full look* sees every pixel, about once a second and also on both sides of every cut, and so finds
+the small faces that shrinking hides. The *tile look* follows those small faces through the coarse looks, forwards, and
+backwards to where they appeared, in small windows at full resolution. What lies between looks is filled by the tracker,
+which also covers several frames more than looks are apart before a face is first seen and after it is last seen.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masquerade.faces.detect import Detector, detect_everywhere, detect_in_windows, iou
+from masquerade.faces.detect import Detector, detect_everywhere, detect_in_tiles, detect_in_windows, iou
 from masquerade.identity.motion import camera_motion, scene_cut
 from masquerade.identity.tracker import Tracker
 from masquerade.media import Frame
@@ -24,7 +24,10 @@ COARSE_SIDE = 640
 """Long side of the coarse look, pixels. Faces from about 1/25 of it on are found; smaller ones need the full look."""
 
 _NATIVE_UP_TO = 960  # a picture no larger than this is looked at as it is: then a coarse look is a full look
-_LOOKS_PER_SECOND = 12.0
+_LOOKS_PER_SECOND = 8.0
+_TILE_EVERY = 2  # coarse looks
+_REACH = 4.0  # side of a tile in faces: how far one may move from tile look to tile look
+_SMALL = 24.0  # pixels in the coarse look: wider faces need no tiles
 _HELD_BYTES = 128 << 20  # what may wait for a full look, so that long and large videos need no more memory
 _MOTION_SIDE = 160
 
@@ -36,19 +39,6 @@ def coarse_size(width: int, height: int) -> tuple[int, int]:
         return width, height
     scale = COARSE_SIDE / long_side
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def settled(before: Sequence[Face], after: Sequence[Face], least: float = 0.4) -> bool:
-    """Whether two looks see the same faces at about the same places: nobody came, left, or moved far."""
-    if len(before) != len(after):
-        return False
-    free = list(after)
-    for face in before:
-        best = max(free, key=lambda other: iou(face.box, other.box))
-        if iou(face.box, best.box) < least:
-            return False
-        free.remove(best)
-    return True
 
 
 def _same_place(a: Box, b: Box) -> bool:
@@ -86,8 +76,8 @@ class Scanner:
         self._tracker = Tracker(frame_rate=frame_rate)
         self._held: list[_Look] = []  # since the last full look
         self._small: list[Face] = []  # small faces that the tiles follow
-        self._last_seen: list[Face] | None = None
-        self._since_look = 0
+        self._since_look = self._every
+        self._looks = 0
         self._grey: NDArray[np.uint8] | None = None
         self._frames = 0
 
@@ -107,7 +97,7 @@ class Scanner:
             self._small = []
         self._held.append(_Look(frame, thumbnail, cut, motion))
         self._since_look += 1
-        if cut or self._last_seen is None or self._since_look >= self._every:
+        if cut or self._since_look >= self._every:
             self._look()
         if cut or len(self._held) >= self._full_every:
             self._look_closely()
@@ -127,32 +117,23 @@ class Scanner:
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def _look(self) -> None:
-        """A coarse look at the newest frame; at those before it too, if something changed."""
+        """A coarse look at the newest frame, and at the small faces every few looks."""
         newest = self._held[-1]
-        self._detect([newest])
-        if self._last_seen is None or newest.cut or not settled(self._last_seen, newest.faces):
-            unseen = [look for look in self._held if not look.seen]
-            self._detect(unseen)
-        self._last_seen = list(newest.faces)
-        self._since_look = 0
-        if self._small:
-            self._small = self._follow(newest, self._small)
-
-    def _detect(self, looks: Sequence[_Look]) -> None:
-        if not looks:
-            return
         scale_x, scale_y = self._scale
-        for look, faces in zip(looks, self._detector.detect([look.thumbnail for look in looks]), strict=True):
-            look.faces = [_scaled(face, scale_x, scale_y) for face in faces]
-            look.seen = True
+        faces = detect_everywhere(self._detector, newest.thumbnail)
+        newest.faces = [_scaled(face, scale_x, scale_y) for face in faces]
+        newest.seen = True
+        self._since_look = 0
+        self._looks += 1
+        if self._small and self._looks % _TILE_EVERY == 0:
+            self._small = self._follow(newest, self._small)
 
     def _follow(self, look: _Look, small: Sequence[Face]) -> list[Face]:
         """Tile look: where the small faces of a neighbouring look are in this one. Adds what is new to the look."""
-        windows = [face.box.scaled(3.0) for face in small]
+        windows = [face.box.scaled(_REACH) for face in small]
         found = detect_in_windows(self._detector, look.frame, windows)
-        kept = [face for face in found if any(_same_place(face.box.scaled(1.5), s.box.scaled(1.5)) for s in small)]
-        look.faces += [face for face in kept if not any(_same_place(face.box, f.box) for f in look.faces)]
-        return kept
+        look.faces += [face for face in found if not any(_same_place(face.box, f.box) for f in look.faces)]
+        return [face for face in found if face.box.width < _SMALL * self._scale[0]]
 
     def _look_closely(self) -> None:
         """A full look at the newest frame; what it finds anew is followed back; then all held frames are tracked."""
@@ -161,15 +142,14 @@ class Scanner:
             self._look()
         if not self._native:
             whole = newest.frame.thumbnail(newest.frame.width, newest.frame.height)
-            found = detect_everywhere(self._detector, whole)
+            found = detect_in_tiles(self._detector, whole)
             new = [face for face in found if not any(_same_place(face.box, f.box) for f in newest.faces)]
             newest.faces += new
             self._small += new
-            for look in reversed(self._held[:-1]):
+            for look in [look for look in reversed(self._held[:-1]) if look.seen][::_TILE_EVERY]:
                 if not new:
                     break
-                if look.seen:
-                    new = self._follow(look, new)
+                new = self._follow(look, new)
         motion = np.eye(3)
         for look in self._held:
             motion = np.vstack([look.motion, [0, 0, 1]]) @ motion

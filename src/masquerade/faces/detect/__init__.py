@@ -3,7 +3,7 @@
 from masquerade.faces.detect.base import Detector, open_any_size
 from masquerade.faces.detect.boxes import View, iou, letterbox
 from masquerade.faces.detect.centerface import CenterFace
-from masquerade.faces.detect.everywhere import Readable, detect_everywhere, detect_in_windows
+from masquerade.faces.detect.everywhere import Readable, detect_everywhere, detect_in_tiles, detect_in_windows
 from masquerade.faces.detect.opening import DETECTORS, open_detector
 from masquerade.faces.detect.retinaface import RetinaFace
 from masquerade.faces.detect.scrfd import SCRFD
@@ -19,6 +19,7 @@ __all__ = [
     "View",
     "YuNet",
     "detect_everywhere",
+    "detect_in_tiles",
     "detect_in_windows",
     "iou",
     "letterbox",

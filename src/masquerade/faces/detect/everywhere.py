@@ -89,6 +89,18 @@ def detect_everywhere(detector: Detector, image: NDArray[np.uint8], *, turned: b
     return _merged(sightings)
 
 
+def detect_in_tiles(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:
+    """The faces of one picture at its own size only, in overlapping tiles where it is large.
+
+    Args:
+        image: RGB uint8, (height, width, 3).
+
+    Returns:
+        Faces in pixels of the picture, best score first.
+    """
+    return _merged(_in_tiles(detector, image))
+
+
 def detect_in_windows(detector: Detector, picture: Readable, windows: Sequence[Box]) -> list[Face]:
     """The faces in parts of a picture, at the picture's own size.
 
