@@ -28,7 +28,6 @@ class Clip:
     audio: str | None = None
     subtitles: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
-    cover: bool = False
     picture: Callable[[int, int, int], np.ndarray] | None = None
 
     @property
@@ -39,60 +38,79 @@ class Clip:
     def write(self, path: Path) -> Path:
         with av.open(str(path), "w") as out:
             out.metadata.update(self.metadata)
-            video = out.add_stream(self.encoder, rate=25, options=self.options)
-            video.width, video.height, video.pix_fmt = self.width, self.height, self.pix_fmt
-            video.codec_context.time_base = self.time_base
-            for name, value in self.colour.items():
-                setattr(video.codec_context, name, value)
-            if self.aspect:
-                video.codec_context.sample_aspect_ratio = self.aspect
-            if self.rotation:
-                video.set_display_rotation(self.rotation)
-            if self.matrix:
-                video.set_display_matrix(self.matrix)
-            video.metadata.update(
-                {k: v for k, v in self.metadata.items() if k in ("language", "title", "handler_name")}
-            )
-            sound = out.add_stream(self.audio, rate=48000) if self.audio else None
-            text = (
-                out.add_stream("mov_text" if path.suffix in (".mp4", ".mov") else "subrip") if self.subtitles else None
-            )
-            if text:
-                text.codec_context.subtitle_header = ASS_HEADER
-                text.time_base = Fraction(1, 1000)
-                text.metadata["language"] = "fra"
-            if sound:
-                sound.metadata["language"] = "deu"
-                sound.codec_context.layout = "mono"
+            encoders = [self._picture(out)]
+            if self.audio:
+                encoders.append(self._sound(out))
+            if self.subtitles:
+                encoders.append(self._text(out, path.suffix))
+            # All streams exist by now, so a muxer that writes its header at the first packet knows them.
+            packets = [packet for encode in encoders for packet in encode()]
+            packets.sort(key=lambda p: float((p.dts or 0) * p.time_base))
+            for packet in packets:
+                out.mux(packet)
+        return path
+
+    def _picture(self, out: av.container.OutputContainer) -> Callable[[], list[av.Packet]]:
+        stream = out.add_stream(self.encoder, rate=25, options=self.options)
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pix_fmt
+        stream.codec_context.time_base = self.time_base
+        for name, value in self.colour.items():
+            setattr(stream.codec_context, name, value)
+        if self.aspect:
+            stream.codec_context.sample_aspect_ratio = self.aspect
+        if self.rotation:
+            stream.set_display_rotation(self.rotation)
+        if self.matrix:
+            stream.set_display_matrix(self.matrix)
+        stream.metadata.update({k: v for k, v in self.metadata.items() if k in ("language", "title", "handler_name")})
+
+        def encode() -> list[av.Packet]:
             packets = []
             for index, pts in enumerate(self.pts):
                 picture = self.frame(index)
                 picture.pts, picture.time_base = pts, self.time_base
                 for name, value in self.colour.items():
                     setattr(picture, name, value)
-                packets += video.encode(picture)
-            packets += video.encode(None)
-            if sound:
-                seconds = float(self.pts[-1] * self.time_base) + 0.1
-                tone = np.sin(np.arange(int(48000 * seconds)) / 20) * 0.3
-                shape = sound.codec_context.format.name
-                wave = tone.astype(np.float32) if shape.startswith("flt") else (tone * 32767).astype(np.int16)
-                frame = av.AudioFrame.from_ndarray(wave[None], format=shape, layout="mono")
-                frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
-                resampler = av.AudioResampler(shape, "mono", 48000, frame_size=sound.codec_context.frame_size or 1024)
-                for part in [*resampler.resample(frame), *resampler.resample(None)]:
-                    packets += sound.encode(part)
-                packets += sound.encode(None)
-            if text:
-                for at, words in ((0, b"Bonjour"), (80, b"Au revoir")):
-                    packet = av.Packet(words if path.suffix == ".mkv" else len(words).to_bytes(2, "big") + words)
-                    packet.pts = packet.dts = at
-                    packet.duration, packet.time_base, packet.stream = 60, Fraction(1, 1000), text
-                    packets.append(packet)
-            packets.sort(key=lambda p: float((p.dts or 0) * p.time_base))
-            for packet in packets:
-                out.mux(packet)
-        return path
+                packets += stream.encode(picture)
+            return packets + stream.encode(None)
+
+        return encode
+
+    def _sound(self, out: av.container.OutputContainer) -> Callable[[], list[av.Packet]]:
+        stream = out.add_stream(self.audio, rate=48000)
+        stream.metadata["language"] = "deu"
+        context = stream.codec_context
+        context.layout = "mono"
+
+        def encode() -> list[av.Packet]:
+            seconds = float(self.pts[-1] * self.time_base) + 0.1
+            tone = np.sin(np.arange(int(48000 * seconds)) / 20) * 0.3
+            shape = context.format.name
+            wave = tone.astype(np.float32) if shape.startswith("flt") else (tone * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(wave[None], format=shape, layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+            resampler = av.AudioResampler(shape, "mono", 48000, frame_size=context.frame_size or 1024)
+            parts = [*resampler.resample(frame), *resampler.resample(None), None]
+            return [packet for part in parts for packet in stream.encode(part)]
+
+        return encode
+
+    def _text(self, out: av.container.OutputContainer, suffix: str) -> Callable[[], list[av.Packet]]:
+        stream = out.add_stream("subrip" if suffix == ".mkv" else "mov_text")
+        stream.codec_context.subtitle_header = ASS_HEADER
+        stream.time_base = Fraction(1, 1000)
+        stream.metadata["language"] = "fra"
+
+        def encode() -> list[av.Packet]:
+            packets = []
+            for at, words in ((0, b"Bonjour"), (80, b"Au revoir")):
+                packet = av.Packet(words if suffix == ".mkv" else len(words).to_bytes(2, "big") + words)
+                packet.pts = packet.dts = at
+                packet.duration, packet.time_base, packet.stream = 60, Fraction(1, 1000), stream
+                packets.append(packet)
+            return packets
+
+        return encode
 
     def frame(self, index: int) -> av.VideoFrame:
         """A smooth picture that moves, so that any shift in time or place is seen."""

@@ -42,32 +42,33 @@ class Encoder:
         name: FFmpeg's.
         codec: what it writes, FFmpeg's name.
         options: FFmpeg's, without the quality.
-        quality_option: the option that takes the quality; None where there is no such thing.
+        quality_options: the options that take the quality; none where there is no such thing.
         quality: the default.
-        worst: the largest value; smaller is better, 0 is best.
+        scale: the best and the worst quality; smaller is better.
     """
 
     name: str
     codec: str
     options: MappingProxyType[str, str]
-    quality_option: str | None
+    quality_options: tuple[str, ...]
     quality: int
-    worst: int
+    scale: tuple[int, int]
 
 
-def _encoder(name: str, codec: str, quality_option: str, quality: int, worst: int, **options: str) -> Encoder:
+def _encoder(name: str, codec: str, quality: int, worst: int, **options: str) -> Encoder:
     named = {key.replace("_", "-"): value for key, value in options.items()}
-    return Encoder(name, codec, MappingProxyType(named), quality_option, quality, worst)
+    return Encoder(name, codec, MappingProxyType(named), ("crf",), quality, (0, worst))
 
 
 KNOWN = MappingProxyType(
     {
         encoder.name: encoder
         for encoder in (
-            _encoder("libx264", "h264", "crf", 19, 51, preset="superfast"),
-            _encoder("libx265", "hevc", "crf", 20, 51, preset="ultrafast", x265_params="log-level=none"),
-            _encoder("libvpx-vp9", "vp9", "crf", 24, 63, deadline="realtime", cpu_used="8", row_mt="1"),
-            _encoder("libsvtav1", "av1", "crf", 26, 63, preset="10"),
+            _encoder("libx264", "h264", 19, 51, preset="superfast"),
+            _encoder("libx265", "hevc", 20, 51, preset="ultrafast", x265_params="log-level=none"),
+            _encoder("libvpx-vp9", "vp9", 24, 63, deadline="realtime", cpu_used="8", row_mt="1"),
+            _encoder("libsvtav1", "av1", 26, 63, preset="10"),
+            Encoder("mpeg4", "mpeg4", MappingProxyType({}), ("qmin", "qmax"), 2, (1, 31)),
         )
     }
 )
@@ -91,21 +92,20 @@ def choose(
         OutputError: the container cannot hold it, or nothing here encodes such pixels.
     """
     if asked is not None:
-        encoder = KNOWN.get(asked) or Encoder(asked, _codec_of(asked), MappingProxyType({}), None, 0, 0)
+        encoder = KNOWN.get(asked) or Encoder(asked, _codec_of(asked), MappingProxyType({}), (), 0, (0, 0))
         if pix_fmt not in _formats(encoder):
             raise OptionError(
                 f"encoder {asked} cannot write {pix_fmt}", hint="Leave the choice of encoder to masquerade"
             )
     else:
         encoder = _default(codec, pix_fmt, depth, container)
-    options = dict(encoder.options)
-    if encoder.quality_option is not None:
-        chosen = encoder.quality if quality is None else quality
-        if not 0 <= chosen <= encoder.worst:
-            raise OptionError(f"quality {chosen} is not in 0 (best) to {encoder.worst} of {encoder.name}")
-        options[encoder.quality_option] = str(chosen)
-    elif quality is not None:
+    if quality is not None and not encoder.quality_options:
         raise OptionError(f"encoder {encoder.name} takes no quality here", hint=f"Choose one of {', '.join(KNOWN)}")
+    chosen = encoder.quality if quality is None else quality
+    best, worst = encoder.scale
+    if not best <= chosen <= worst:
+        raise OptionError(f"quality {chosen} is not in {best} (best) to {worst} of {encoder.name}")
+    options = dict(encoder.options) | dict.fromkeys(encoder.quality_options, str(chosen))
     if encoder.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # it writes to the terminal by itself; errors only
     return encoder, options
@@ -115,7 +115,7 @@ def _default(codec: str, pix_fmt: str, depth: int, container: str) -> Encoder:
     if container == "webm":
         names = ["libsvtav1", "libvpx-vp9"] if codec == "av1" else ["libvpx-vp9", "libsvtav1"]
     elif container == "avi":
-        names = ["libx264"]
+        names = ["mpeg4", "libx264"]  # AVI has no presentation times, which H.264 needs
     elif codec in ("av1", "vp9") and container != "mpegts":
         names = ["libsvtav1" if codec == "av1" else "libvpx-vp9", "libx264", "libx265"]
     elif codec == "h264" or depth == 8:

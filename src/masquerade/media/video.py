@@ -299,7 +299,10 @@ class VideoWriter:
             self._part = stack.enter_context(atomic_output(self.path, inputs=[self._source.path]))
             with _writing(self.path):
                 self._container = av.open(
-                    f"file:{self._part}", "w", format=self._muxer, container_options=_muxer_options(self._muxer, self._source)
+                    f"file:{self._part}",
+                    "w",
+                    format=self._muxer,
+                    container_options=_muxer_options(self._muxer, self._source),
                 )
                 stack.push(self._abandon)
                 if self._note:
@@ -331,7 +334,7 @@ class VideoWriter:
                 picture = picture.reformat(format=self._pix_fmt, threads=1)
             picture.pict_type = 0  # the encoder decides; a decoder's choice would be taken as an order
             if self._rate is not None:
-                self._snap(picture)
+                self._snap(picture, self._rate)
             self._container.mux(self._stream.encode(picture))
         self._others.copy_until(frame.time)
 
@@ -359,6 +362,7 @@ class VideoWriter:
         context = stream.codec_context
         # AVI has no timestamps, only a rate: a frame's place is its time.
         self._rate = rate if self._muxer == "avi" else None
+        self._grid_start: int | None = None
         context.time_base = source.time_base if self._rate is None else 1 / self._rate
         if source.info.pixel_aspect != 1:
             context.sample_aspect_ratio = source.info.pixel_aspect
@@ -368,8 +372,8 @@ class VideoWriter:
         context.colorspace = source.tags.matrix
         context.flags |= CodecFlags.frame_duration.value  # else the last frame's duration is lost
         context.thread_type = "FRAME"
-        if self._muxer == "avi":
-            context.max_b_frames = 0
+        if self._muxer in ("avi", "mpegts"):
+            context.max_b_frames = 0  # with them decoding starts before 0, which these would make up for by a delay
         if self._codec == "hevc" and self._muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # what Apple's players ask for
         if source.matrix is not None:
@@ -377,16 +381,19 @@ class VideoWriter:
         _keep_language(source.stream, stream)
         return stream
 
-    def _snap(self, picture: av.VideoFrame) -> None:
-        assert self._rate is not None and picture.pts is not None
-        place = picture.pts * self._source.time_base * self._rate
-        if abs(round(place) - place) / self._rate > Fraction(2, 1000):
+    def _snap(self, picture: av.VideoFrame, rate: Fraction) -> None:
+        """Give the frame its place on AVI's grid, whose first cell is the first frame's."""
+        place = (picture.pts or 0) * self._source.time_base * rate
+        if self._grid_start is None:
+            # FFmpeg reads H.264 from AVI one frame late; more than that is a start that AVI cannot tell.
+            self._grid_start = min(round(place), 1)
+        if abs(round(place) - place) / rate > Fraction(2, 1000):
             raise OutputError(
                 ".avi cannot hold these timestamps, only a steady rate from 0 on",
                 path=self.path,
                 hint="Choose .mp4, .mov or .mkv",
             )
-        picture.pts, picture.time_base = round(place), 1 / self._rate
+        picture.pts, picture.time_base = round(place) - self._grid_start, 1 / rate
         picture.duration = 1
 
 
@@ -576,7 +583,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(
             "is of a video codec that cannot be decoded here", path=path, hint="Convert it first"
         ) from error
-    except (av.FFmpegError, EOFError) as error:
+    except EOFError as error:
+        raise InputError("ends before its first frame", path=path, hint="Record or export it again") from error
+    except av.FFmpegError as error:
         raise InputError(
             f"cannot be read as video ({_reason(error)})",
             path=path,
