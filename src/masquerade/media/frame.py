@@ -7,6 +7,7 @@ deep, and a 1080p frame costs little.
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import cv2

@@ -339,7 +339,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError("does not fit into memory", path=path, hint="Scale it down first") from error
     except Exception as error:  # decoders raise whatever they stumble on in a damaged file
         raise InputError(
-            f"is damaged or cut off ({error or type(error).__name__})", path=path, hint="Copy or export it again"
+            f"is damaged or cut off ({_one_line(error)})", path=path, hint="Copy or export it again"
         ) from error
 
 
@@ -350,6 +350,10 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise  # the disk's, told by atomic_output
-        raise OutputError(f"cannot be written ({error})", path=path, hint="Choose .png") from error
+        raise OutputError(f"cannot be written ({_one_line(error)})", path=path, hint="Choose .png") from error
     except ValueError as error:
-        raise OutputError(f"cannot be written ({error})", path=path, hint="Choose .png") from error
+        raise OutputError(f"cannot be written ({_one_line(error)})", path=path, hint="Choose .png") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

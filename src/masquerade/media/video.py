@@ -608,4 +608,4 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
