@@ -1,0 +1,31 @@
+"""Networks in torch: encoders, detectors, and the generators that make faces."""
+
+from masquerade.nets.base import Generated, Generator, to_onnx
+from masquerade.nets.ciagan import CIAGAN
+from masquerade.nets.deepprivacy import DeepPrivacy
+from masquerade.nets.facedancer import CONFIGURATIONS, Configuration, Discriminator, FaceDancer, Fusion
+from masquerade.nets.faceshifter import FaceShifter
+from masquerade.nets.fiva import FIVA
+from masquerade.nets.generators import GENERATORS
+from masquerade.nets.import_keras import import_facedancer
+from masquerade.nets.patches import PatchDiscriminator
+from masquerade.nets.simswap import SimSwap
+
+__all__ = [
+    "CIAGAN",
+    "CONFIGURATIONS",
+    "FIVA",
+    "GENERATORS",
+    "Configuration",
+    "DeepPrivacy",
+    "Discriminator",
+    "FaceDancer",
+    "FaceShifter",
+    "Fusion",
+    "Generated",
+    "Generator",
+    "PatchDiscriminator",
+    "SimSwap",
+    "import_facedancer",
+    "to_onnx",
+]
