@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from masquerade.faces.detect import open_detector
-from masquerade.media import Frame, VideoWriter, open_video
+from masquerade.media import VideoWriter, open_video
 from masquerade.pipeline import analyze
 from masquerade.pipeline.render import Walk
 from masquerade.pipeline.scan import coarse_size
@@ -55,7 +55,7 @@ def stages(clip: Path) -> dict[str, float]:
     detector = open_detector()
     plan = analyze(clip, detector, treatment=Treatment())
     with open_video(clip) as reader:
-        frames: list[Frame] = [frame for _, frame in zip(range(100), reader, strict=False)]
+        frames = [frame for _, frame in zip(range(100), reader, strict=False)]
         info = reader.info
     count = len(frames)
     size = coarse_size(info.width, info.height)
@@ -75,12 +75,17 @@ def stages(clip: Path) -> dict[str, float]:
                 writer.write(frame)
 
     walk = Walk(plan, Redactor(plan.treatment))
+
+    def redact() -> None:
+        for frame in frames:
+            walk.edit(frame)
+
     faces = sum(len(person.faces) for person in plan.people)
     return {
         "faces a frame": faces / plan.source.frames,
         "decode": rate(plan.source.frames, decode),
         "coarse look": rate(count, lambda: [detector.detect([thumbnail]) for thumbnail in thumbnails]),
-        "redact": rate(count, lambda: [walk.edit(frame) for frame in frames]),
+        "redact": rate(count, redact),
         "encode": rate(count, encode),
         "analyze": rate(plan.source.frames, lambda: analyze(clip, detector)),
     }

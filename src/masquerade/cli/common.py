@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from masquerade.errors import MasqueradeError, OptionError
 from masquerade.faces.detect import DETECTORS, Detector, open_detector
+from masquerade.models import Engine as EngineName
 from masquerade.pipeline.progress import Progress as Told
 from masquerade.pipeline.progress import silent
 from masquerade.plan import Scope, Span, Treatment
@@ -131,7 +132,7 @@ def _region(text: str) -> Box:
     return Box(x1, y1, x2, y2)
 
 
-def build_detector(name: str, weights: Path | None, engine: str, provider: str | None, threads: int) -> Detector:
+def build_detector(name: str, weights: Path | None, engine: EngineName, provider: str | None, threads: int) -> Detector:
     """Options → a detector that is ready to run.
 
     Raises:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from masquerade.cli import analyze, anonymize, demo, doctor, models, render
+from masquerade.cli import analyze, anonymize, bank, demo, doctor, models, render, train, vault
 from masquerade.cli.common import complain, root_options
 from masquerade.errors import MasqueradeError, OptionError
 
@@ -27,7 +27,10 @@ app.command("analyze")(analyze.analyze_command)
 app.command("render")(render.render_command)
 app.command("demo")(demo.demo_command)
 app.command("doctor")(doctor.doctor_command)
+app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.add_typer(bank.app, name="bank")
+app.add_typer(vault.app, name="vault")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from masquerade.errors import InputError
 from masquerade.faces.detect import Detector, detect_everywhere
-from masquerade.identity.tracker import START_SCORE
+from masquerade.identity import START_SCORE
 from masquerade.media import IMAGE_FORMATS, open_image, open_video, sha256
 from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
 from masquerade.pipeline.progress import Progress, silent

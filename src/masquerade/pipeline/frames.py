@@ -7,7 +7,7 @@ import numpy as np
 from masquerade.errors import FaceError
 from masquerade.faces.align import template
 from masquerade.faces.detect import Detector, detect_everywhere, open_detector
-from masquerade.identity.tracker import START_SCORE
+from masquerade.identity import START_SCORE
 from masquerade.media import StillFrame
 from masquerade.plan import Treatment
 from masquerade.swap import Redactor

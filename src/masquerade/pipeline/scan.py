@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.faces.detect import Detector, detect_everywhere, detect_in_tiles, detect_in_windows, iou
-from masquerade.identity.motion import camera_motion, scene_cut
-from masquerade.identity.tracker import Tracker
+from masquerade.identity import Tracker, camera_motion, scene_cut
 from masquerade.media import Frame
 from masquerade.types import Box, Face, Track
 
