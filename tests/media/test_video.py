@@ -239,6 +239,33 @@ def test_odd_sizes_stay_odd(tmp_path, suffix, clip):
     assert psnr(source, out) > 30
 
 
+@pytest.mark.parametrize("order", ["tt", "bb"])
+def test_interlaced_stays_interlaced(tmp_path, order):
+    options = {"crf": "10", "flags": "+ildct+ilme", "field_order": order}
+    source = Clip(options=options).write(tmp_path / "a.mp4")
+    copied(source, tmp_path / "out.mp4")
+    assert all(frame.interlaced_frame for frame in [*decoded(source), *decoded(tmp_path / "out.mp4")])
+    with av.open(str(source)) as one, av.open(str(tmp_path / "out.mp4")) as other:
+        assert one.streams.video[0].codec_context.field_order == other.streams.video[0].codec_context.field_order
+
+
+def test_what_an_edit_list_cuts_off_stays_cut_off(tmp_path):
+    whole = Clip(frames=25, audio="aac", options={"crf": "10", "bf": "3", "b-adapt": "0"}).write(tmp_path / "a.mp4")
+    source, out = tmp_path / "cut.mp4", tmp_path / "out.mp4"
+    with av.open(str(whole)) as one, av.open(str(source), "w") as other:
+        streams = {s.index: other.add_stream_from_template(s, opaque=True) for s in one.streams}
+        for packet in one.demux():
+            if packet.size:
+                cut = round(Fraction(3, 25) / Fraction(packet.time_base.numerator, packet.time_base.denominator))
+                packet.pts, packet.dts = packet.pts - cut, packet.dts - cut  # three frames before the start
+                packet.stream = streams[packet.stream_index]
+                other.mux(packet)
+    copied(source, out)
+    assert len(times(source)) == 22
+    assert times(out) == times(source)
+    assert packets(out, "audio") == packets(source, "audio")
+
+
 def test_pixels_that_are_not_square_stay_so(tmp_path):
     source = Clip(aspect=Fraction(16, 11)).write(tmp_path / "a.mp4")
     copied(source, tmp_path / "out.mp4")

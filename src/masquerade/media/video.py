@@ -138,6 +138,7 @@ class VideoReader:
             self._normalise = VideoReformatter()
             self.layout, self.tags = _layout(first)
             self.matrix = _display_matrix(first)
+            self.interlaced = first.interlaced_frame
             self.info = self._describe(first)
             self._close = stack.pop_all()
 
@@ -372,6 +373,9 @@ class VideoWriter:
         context.colorspace = source.tags.matrix
         context.flags |= CodecFlags.frame_duration.value  # else the last frame's duration is lost
         context.thread_type = "FRAME"
+        if source.interlaced and self._codec in ("h264", "mpeg4"):
+            context.flags |= CodecFlags.interlaced_dct.value | CodecFlags.interlaced_me.value
+            context.field_order = source.stream.codec_context.field_order
         if self._muxer in ("avi", "mpegts"):
             context.max_b_frames = 0  # with them decoding starts before 0, which these would make up for by a delay
         if self._codec == "hevc" and self._muxer in ("mp4", "mov"):
