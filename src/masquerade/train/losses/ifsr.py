@@ -29,7 +29,7 @@ PUBLISHED_MARGINS = {
     "conv4_block6": 0.121357,
 }
 """m_i of FaceDancer: residual blocks 3 to 13 of its own ArcFace ResNet-50, shallow first, measured with SimSwap on
-FaceForensics++. They mean nothing for another encoder: measure its own (`train.margins`)."""
+FaceForensics++. They mean nothing for another encoder: measure its own with `train.margins`."""
 
 
 def ifsr(
