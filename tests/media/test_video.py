@@ -181,6 +181,19 @@ def test_depth_and_colour_tags_are_kept(tmp_path, suffix, clip, monkeypatch):
     assert psnr(source, out) > 36
 
 
+def test_hdr10_still_says_what_it_was_graded_on(tmp_path):
+    said = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+    options = {"x265-params": f"log-level=none:{said}", "crf": "4"}
+    source = Clip(encoder="libx265", pix_fmt="yuv420p10le", options=options, colour=HDR).write(tmp_path / "a.mp4")
+    copied(source, tmp_path / "out.mp4")
+    names = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+    before, after = (
+        {part.type.name: bytes(part) for part in decoded(path)[0].side_data if part.type.name in names}
+        for path in (source, tmp_path / "out.mp4")
+    )
+    assert set(before) == names and after == before
+
+
 def test_full_range_stays_full(tmp_path):
     source = Clip(pix_fmt="yuvj420p", colour={"color_range": 2}).write(tmp_path / "a.mp4")
     out = tmp_path / "out.mp4"

@@ -1,9 +1,12 @@
 """Which encoder writes which video, and how good.
 
 The default keeps the source's codec where that is fast and plays anywhere, with two exceptions: 8-bit HEVC becomes
-H.264 (three times faster to encode at the same quality), and codecs nobody writes any more become H.264. Quality is
-constant (CRF), set so that a second generation looks like the first: measured on 1080p material luma PSNR is 45 to 46
-dB against the decoded source, at 1.2 to 1.7 times the source's size where that was H.264 at 4.4 Mbit/s.
+H.264, which encodes three times faster, and codecs nobody writes any more become H.264 too. Quality is constant, set so
+that a second generation looks like the first. Measured on 1080p H.264 of 4.4 Mbit/s against the decoded source:
+
+    libx264      27 ms of one core a frame   luma PSNR 46 dB   1.5 times the source's size
+    libx265      82                          44                0.7
+    libvpx-vp9   43                          47                1.6
 """
 
 import os

@@ -1,12 +1,13 @@
 """Video in and out through FFmpeg: every frame with its own timestamp, every audio packet as it was.
 
-What is kept: frames and timestamps, size, pixel aspect, rotation, colour tags, depth, audio and subtitle packets (bit
+What is kept: frames and timestamps, size, pixel aspect, rotation, colour tags, depth, interlacing, audio and subtitle packets (bit
 by bit), their language and disposition. What is not, since it may name or show a person: all other metadata, attached
 pictures, further video streams, data streams (timecode, GPS, sensors) and chapters; `VideoWriter.dropped` lists them.
 """
 
 import contextlib
 import errno
+import struct
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class VideoReader:
     Attributes:
         path: of the file.
         info: what is known before reading.
+        stream, layout, tags, matrix, interlaced, hdr10: what `VideoWriter` passes on.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -139,6 +141,7 @@ class VideoReader:
             self.layout, self.tags = _layout(first)
             self.matrix = _display_matrix(first)
             self.interlaced = first.interlaced_frame
+            self.hdr10 = _hdr10(first)
             self.info = self._describe(first)
             self._close = stack.pop_all()
 
@@ -291,6 +294,8 @@ class VideoWriter:
         if odd and chosen.codec in ("h264", "hevc"):  # they hold odd sizes only where chroma has every pixel's colour
             self._pix_fmt = layout.pix_fmt.replace("420", "444").replace("422", "444")
             chosen, self._options = choose(pix_fmt=self._pix_fmt)
+        if chosen.name == "libx265" and source.hdr10:
+            self._options["x265-params"] += f":{source.hdr10}"
         self._codec = chosen.codec
         self.encoder = chosen.name
         self.dropped: tuple[str, ...] = ()
@@ -520,6 +525,23 @@ def _layout(first: av.VideoFrame) -> tuple[Layout, _Tags]:
     )
     orientation = Orientation() if (found := _display_matrix(first)) is None else Orientation.from_matrix(found)
     return Layout(name, gray, shift_x, shift_y, Coding(matrix, full, depth), orientation, Scaler()), tags
+
+
+def _hdr10(picture: av.VideoFrame) -> str:
+    """What HDR10 says of the screen it was graded on and of its brightest pixels, in x265's words; "" for nothing."""
+    side_data: Any = picture.side_data
+    found = {part.type: bytes(part) for part in side_data}
+    words = []
+    if SideData.MASTERING_DISPLAY_METADATA in found:
+        *numbers, has_primaries, has_luminance = struct.unpack("22i", found[SideData.MASTERING_DISPLAY_METADATA])
+        if has_primaries and has_luminance:
+            values = [Fraction(a, b or 1) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+            rx, ry, gx, gy, bx, by, wx, wy = (round(value * 50000) for value in values[:8])
+            low, high = (round(value * 10000) for value in values[8:])
+            words.append(f"master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})")
+    if SideData.CONTENT_LIGHT_LEVEL in found:
+        words.append("max-cll={},{}".format(*struct.unpack("2I", found[SideData.CONTENT_LIGHT_LEVEL])))
+    return ":".join(words)
 
 
 def _is_rgb(format_: VideoFormat) -> bool:
