@@ -1,8 +1,9 @@
 """Video in and out through FFmpeg: every frame with its own timestamp, every audio packet as it was.
 
-What is kept: frames and timestamps, size, pixel aspect, rotation, colour tags, depth, interlacing, audio and subtitle packets (bit
-by bit), their language and disposition. What is not, since it may name or show a person: all other metadata, attached
-pictures, further video streams, data streams (timecode, GPS, sensors) and chapters; `VideoWriter.dropped` lists them.
+What is kept: frames and timestamps, size, pixel aspect, rotation, colour tags, depth, interlacing, audio and subtitle
+packets (bit by bit), their language and disposition. What is not, since it may name or show a person: all other
+metadata, attached pictures, further video streams, data streams (timecode, GPS, sensors) and chapters;
+`VideoWriter.dropped` lists them.
 """
 
 import contextlib
