@@ -65,3 +65,15 @@ def check_export(net, tolerance=1e-4):
     assert len(results) == len(outputs)
     for result, output in zip(results, outputs, strict=True):
         np.testing.assert_allclose(result, output.numpy(), atol=tolerance * max(1.0, float(output.abs().max())))
+
+
+def check_half_precision(net):
+    """Training may run in bfloat16: forwards and backwards, near what float32 gives."""
+    crops, identities, conditions = net.eval().examples(batch=2)
+    with torch.no_grad():
+        expected = net(crops, identities, **conditions).crops
+    with torch.autocast("cpu", torch.bfloat16):
+        made = net(crops, identities, **conditions).crops
+        made.float().square().mean().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in net.parameters())
+    assert float((made - expected).abs().mean()) < 0.05 * float(expected.std())

@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch")
 from masquerade.nets.facedancer import CONFIGURATIONS, Discriminator, FaceDancer, Fusion  # noqa: E402
 from tests.nets.generators import (  # noqa: E402
     check_export,
+    check_half_precision,
     check_identity_matters,
     check_learns,
     check_shapes,
@@ -31,6 +32,11 @@ def test_every_configuration_learns(name):
 @pytest.mark.parametrize("name", ["baseline-1", "baseline-2", "b", "d"])
 def test_every_configuration_exports(name):
     check_export(small(name))
+
+
+@pytest.mark.parametrize("name", ["baseline-2", "c"])
+def test_it_runs_in_half_precision(name):
+    check_half_precision(small(name))
 
 
 def test_stages_at_256_have_the_sizes_of_the_published_network():

@@ -8,6 +8,7 @@ from masquerade.nets.ciagan import CIAGAN  # noqa: E402
 from masquerade.nets.deepprivacy import DeepPrivacy, draw  # noqa: E402
 from tests.nets.generators import (  # noqa: E402
     check_export,
+    check_half_precision,
     check_identity_matters,
     check_learns,
     check_shapes,
@@ -36,6 +37,10 @@ def test_it_learns(net):
 
 def test_it_exports(net):
     check_export(net)
+
+
+def test_it_runs_in_half_precision(net):
+    check_half_precision(net)
 
 
 def with_hole(net):

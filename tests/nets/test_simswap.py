@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch")
 from masquerade.nets.simswap import SimSwap  # noqa: E402
 from tests.nets.generators import (  # noqa: E402
     check_export,
+    check_half_precision,
     check_identity_matters,
     check_learns,
     check_shapes,
@@ -28,6 +29,10 @@ def test_it_learns(net):
 
 def test_it_exports(net):
     check_export(net)
+
+
+def test_it_runs_in_half_precision(net):
+    check_half_precision(net)
 
 
 def test_the_identity_acts_only_in_the_bottleneck(net):

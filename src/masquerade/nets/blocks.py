@@ -55,7 +55,7 @@ class AFFA(nn.Module):
         return torch.sigmoid(self.decide(self.norm(looked)))
 
     def forward(self, skip: Tensor, features: Tensor) -> Tensor:
-        return torch.lerp(skip, features, self.mask(skip, features))
+        return blend(skip, features, self.mask(skip, features))
 
 
 class ResidualDown(nn.Module):
@@ -96,6 +96,11 @@ class ResidualUp(nn.Module):
         # Doubling is linear and acts per channel, so doubling the sum once equals doubling both halves.
         both: Tensor = self.convolution(functional.leaky_relu(self.adain(x, z), LEAK)) + self.skip(x)
         return double(both) if self.grow else both
+
+
+def blend(closed: Tensor, opened: Tensor, mask: Tensor) -> Tensor:
+    """(1 − m) · closed + m · opened, exact at both ends; under autocast the three may differ in precision."""
+    return (1 - mask) * closed + mask * opened
 
 
 def double(x: Tensor) -> Tensor:

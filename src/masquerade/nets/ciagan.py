@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from masquerade.nets.base import Generated, Generator
-from masquerade.nets.blocks import LEAK
+from masquerade.nets.blocks import LEAK, blend
 
 _BOTTOM = 4
 
@@ -67,7 +67,7 @@ class CIAGAN(Generator):
         x = self.encoder(torch.cat([landmarks, crops * (1 - hole)], dim=1))
         person = self.person(self.perceptron(identities).unflatten(1, (32, _BOTTOM, _BOTTOM)))
         x = self.bottleneck(self.embed(torch.cat([x, person], dim=1)))
-        return Generated(torch.lerp(crops, self.last(self.decoder(x)), hole), hole)
+        return Generated(blend(crops, self.last(self.decoder(x)), hole), hole)
 
 
 class _Convolution(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from masquerade.nets.base import Generated, Generator
-from masquerade.nets.blocks import LEAK
+from masquerade.nets.blocks import LEAK, blend
 
 _BOTTOM = 4
 _KEYPOINTS = 7
@@ -68,7 +68,7 @@ class DeepPrivacy(Generator):
             if level:
                 x, skip = functional.interpolate(x, scale_factor=2.0), skips.pop()
             x = stage(join(torch.cat([x, skip, draw(keypoints, _BOTTOM << level)], dim=1)))
-        return Generated(torch.lerp(crops, self.last(x), hole), hole)
+        return Generated(blend(crops, self.last(x), hole), hole)
 
 
 def draw(keypoints: Tensor, side: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from masquerade.nets.base import Generated, Generator
-from masquerade.nets.blocks import double
+from masquerade.nets.blocks import blend, double
 
 _LEAK = 0.1
 _SMALLEST = 2
@@ -93,7 +93,7 @@ class _AAD(nn.Module):
         h = self.norm(h)
         scale, shift = self.by_attributes(attributes).chunk(2, dim=1)
         id_scale, id_shift = self.by_identity(z)[:, :, None, None].chunk(2, dim=1)
-        return torch.lerp(scale * h + shift, id_scale * h + id_shift, torch.sigmoid(self.decide(h)))
+        return blend(scale * h + shift, id_scale * h + id_shift, torch.sigmoid(self.decide(h)))
 
 
 class _AADBlock(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from masquerade.nets.base import Generated, Generator
-from masquerade.nets.blocks import LEAK, ResidualDown, ResidualUp, instance_norm
+from masquerade.nets.blocks import LEAK, ResidualDown, ResidualUp, blend, instance_norm
 
 
 class FIVA(Generator):
@@ -47,7 +47,7 @@ class FIVA(Generator):
             x = stage(x, identities)
         painted = self.paint(x)
         picture, mask = torch.tanh(painted[:, :3]), torch.sigmoid(painted[:, 3:])
-        return Generated(torch.lerp(crops, picture, mask), mask)
+        return Generated(blend(crops, picture, mask), mask)
 
     def swap(self, crops: Tensor, sources: Tensor) -> Generated:
         """The faces of `sources`, (n, dimensions): G(x, −z_s), since getting away from −z_s is to arrive at z_s."""

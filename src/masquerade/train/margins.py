@@ -114,6 +114,6 @@ def draw(blocks: Sequence[BlockDistances], path: Path) -> None:
         axes.legend()
     rates.plot(range(1, len(blocks) + 1), [block.equal_error_rate for block in blocks], marker="o")
     rates.set_xticks(range(1, len(blocks) + 1), [block.name for block in blocks], rotation=60, ha="right")
-    rates.set(title="c2t against c2s", ylabel="equal error rate", ylim=(-0.02, 0.52))
+    rates.set(title="c2t against c2s", ylabel="equal error rate", ylim=(-0.02, 1.02))
     with whole_file(path) as part:
         figure.savefig(part, format=path.suffix.removeprefix("."))
