@@ -327,7 +327,8 @@ def test_what_is_left_behind_is_told(tmp_path):
                     again.time_base, again.stream, again.is_keyframe = Fraction(1, 1000), second, packet.is_keyframe
                     out.mux(again)
     writer = copied(source, tmp_path / "out.mkv")
-    assert sorted(writer.dropped) == ["attached picture", "chapters", "further video stream"]
+    assert sorted(writer.dropped) == ["attached picture", "chapters"]
+    assert writer.lost == ("further video stream",)
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert [s.type for s in container.streams] == ["video", "audio"]
         assert container.chapters() == []

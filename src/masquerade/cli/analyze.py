@@ -9,7 +9,7 @@ from rich.markup import escape
 from masquerade.cli import common
 from masquerade.cli.common import err, print_json
 from masquerade.errors import InputError
-from masquerade.media import atomic_output
+from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
 
 
@@ -43,6 +43,7 @@ def analyze_command(
     scope = common.build_scope(span, region, min_face)
     finder = common.build_detector(detector, weights, engine, provider, threads)
     target = output or source.with_name(source.name + ".plan.json")
+    check_output(target, inputs=[source])
     with common.bar(quiet or as_json) as progress:
         plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress)
     with atomic_output(target, inputs=[source]) as temporary:

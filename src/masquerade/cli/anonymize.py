@@ -78,7 +78,8 @@ def describe(result: Result) -> str:
     """One line on what became of a file."""
     report = result.report
     if report is None:
-        return f"{result.job.output}: done by an earlier run"
+        review = "; please review" if result.status == "review" else ""
+        return f"{result.job.output}: done by an earlier run{review}"
     faces = sum(report.replaced.values())
     what = "no face found" if not faces and not report.kept else f"{faces} faces replaced"
     if report.kind == "video":
@@ -86,7 +87,9 @@ def describe(result: Result) -> str:
     if report.kept:
         what += f", {report.kept} left as they were"
     if report.dropped:
-        what += f"; please review, not in the output: {', '.join(report.dropped)}"
+        what += f"; left out on purpose: {', '.join(report.dropped)}"
+    if report.lost:
+        what += f"; please review, lost: {', '.join(report.lost)}"
     return f"{result.job.output}: {what}"
 
 
@@ -96,7 +99,8 @@ def as_row(result: Result) -> dict[str, Any]:
     if result.report is not None:
         report = result.report
         row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
-        row |= {"replaced": dict(report.replaced), "kept": report.kept, "dropped": list(report.dropped)}
+        row |= {"replaced": dict(report.replaced), "kept": report.kept}
+        row |= {"dropped": list(report.dropped), "lost": list(report.lost)}
     if result.error is not None:
         row["error"] = {"code": result.error.code, "message": str(result.error)}
     return row

@@ -13,7 +13,7 @@ from rich.markup import escape
 from masquerade.cli import common
 from masquerade.cli.anonymize import describe
 from masquerade.cli.common import Bars, err, out
-from masquerade.media import atomic_output, open_image, open_video
+from masquerade.media import atomic_output, make_folder, open_image, open_video
 from masquerade.models import asset, fetch
 from masquerade.pipeline.anonymize import anonymize
 from masquerade.pipeline.batch import Result
@@ -59,7 +59,7 @@ def _copy(name: str, folder: Path) -> Path:
     found = fetch(asset(name))
     copy = folder / f"{name}{found.suffix}"
     if not copy.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with atomic_output(copy) as temporary:
             temporary.write_bytes(found.read_bytes())
     return copy

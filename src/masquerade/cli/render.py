@@ -30,10 +30,10 @@ def render_command(
     loaded = Plan.load(plan)
     with common.bar(quiet or as_json) as progress:
         report = render(source, loaded, output, encoder=encoder, quality=quality, progress=progress)
-    result = Result(Job(source, output, output.name), "review" if report.dropped else "done", report)
+    result = Result(Job(source, output, output.name), "review" if report.lost else "done", report)
     if as_json:
         print_json(as_row(result))
     elif not quiet:
         err.print(escape(describe(result)), soft_wrap=True)
-    if report.dropped:
+    if report.lost:
         raise typer.Exit(2)

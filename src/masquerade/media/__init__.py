@@ -1,11 +1,11 @@
 """Pixels in, pixels out: photos and videos, read and written by region."""
 
 from masquerade.media.encoders import CONTAINERS as VIDEO_CONTAINERS
-from masquerade.media.files import atomic_output, sha256
+from masquerade.media.files import atomic_output, check_output, make_folder, sha256
 from masquerade.media.frame import Frame, StillFrame, VideoFrame
 from masquerade.media.images import FORMATS as IMAGE_FORMATS
 from masquerade.media.images import StillImage, open_image, save_image
-from masquerade.media.video import VideoInfo, VideoReader, VideoWriter, open_video, probe
+from masquerade.media.video import VideoInfo, VideoReader, VideoWriter, check_video_output, open_video, probe
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -18,6 +18,9 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "atomic_output",
+    "check_output",
+    "check_video_output",
+    "make_folder",
     "open_image",
     "open_video",
     "probe",

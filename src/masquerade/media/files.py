@@ -32,25 +32,35 @@ def atomic_output(path: Path | str, *, inputs: Iterable[Path | str] = ()) -> Ite
         OutputError: `path` is one of `inputs`, is a folder, or cannot be written (no permission, no space).
     """
     path = Path(path)
-    _refuse_inputs(path, inputs)
-    if path.is_dir():
-        raise OutputError("is a folder", path=path, hint="Name a file")
-    if not path.parent.is_dir():
-        raise OutputError("its folder does not exist", path=path, hint="Create the folder first")
-    _remove_stale(path)
-    part = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
-    _live.add(part)
+    with _part_of(path, inputs) as part, _explained(path):
+        yield part
+        _flush_to_disk(part)
+        part.replace(path)
+        _flush_to_disk(path.parent)
+
+
+def check_output(path: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
+    """Find out now, not after hours of work, that `atomic_output` would refuse. Leaves nothing behind.
+
+    Raises:
+        OutputError: `path` is one of `inputs`, is a folder, or nothing can be written beside it.
+    """
+    with _part_of(Path(path), inputs):
+        pass
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those it lies in, if they are not there yet.
+
+    Raises:
+        OutputError: they cannot be made.
+    """
     try:
-        with _explained(path):
-            part.touch()  # finds out now, not after hours of work, that the folder is read-only
-            yield part
-            _flush_to_disk(part)
-            part.replace(path)
-            _flush_to_disk(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        _live.discard(part)
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder cannot be made ({error.strerror or error})", path=path, hint="Choose another folder"
+        ) from error
 
 
 def sha256(path: Path | str) -> str:
@@ -101,6 +111,32 @@ def _refuse_inputs(path: Path, inputs: Iterable[Path | str]) -> None:
             same = same or path.samefile(source)  # also knows hard links and file systems that ignore case
         if same:
             raise OutputError("is also the input, which is never overwritten", path=path, hint="Choose another output")
+
+
+@contextlib.contextmanager
+def _part_of(path: Path, inputs: Iterable[Path | str]) -> Iterator[Path]:
+    """An empty temporary beside `path`, removed in the end if it is still there."""
+    _refuse_inputs(path, inputs)
+    if path.is_dir():
+        raise OutputError("is a folder", path=path, hint="Name a file")
+    if not path.parent.is_dir():
+        raise OutputError("its folder does not exist", path=path, hint="Create the folder first")
+    _remove_stale(path)
+    part = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    _live.add(part)
+    try:
+        try:
+            with _explained(path):
+                part.touch()
+        except OSError as error:  # whatever it is, here it is the output's
+            raise OutputError(
+                f"cannot be written ({error.strerror or error})", path=path, hint="Choose another name or folder"
+            ) from error
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        _live.discard(part)
 
 
 def _prefix(path: Path) -> str:

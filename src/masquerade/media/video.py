@@ -2,8 +2,9 @@
 
 What is kept: frames and timestamps, size, pixel aspect, rotation, colour tags, depth, interlacing, audio and subtitle
 packets (bit by bit), their language and disposition. What is not, since it may name or show a person: all other
-metadata, attached pictures, further video streams, data streams (timecode, GPS, sensors) and chapters;
-`VideoWriter.dropped` lists them.
+metadata, attached pictures, data streams (timecode, GPS, sensors) and chapters; `VideoWriter.dropped` lists them. What
+is not, though a viewer would miss it: further video streams, and sound or subtitles of an unknown codec;
+`VideoWriter.lost` lists them.
 """
 
 import contextlib
@@ -245,7 +246,8 @@ class VideoWriter:
     Attributes:
         path: the final name.
         encoder: FFmpeg's name of the encoder that runs.
-        dropped: what of the source is not in the output, one phrase each.
+        dropped: what of the source is left out on purpose, one phrase each.
+        lost: what of the source is left out and a viewer would miss, one phrase each.
     """
 
     def __init__(
@@ -300,6 +302,7 @@ class VideoWriter:
         self._codec = chosen.codec
         self.encoder = chosen.name
         self.dropped: tuple[str, ...] = ()
+        self.lost: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -316,7 +319,7 @@ class VideoWriter:
                     self._container.metadata["comment"] = self._note
                 self._stream = self._add_video()
             self._others = stack.enter_context(_Others(self._source, self._container, self.path))
-            self.dropped = self._others.dropped
+            self.dropped, self.lost = tuple(self._others.dropped), tuple(self._others.lost)
             self._stack = stack.pop_all()
         return self
 
@@ -407,13 +410,34 @@ class VideoWriter:
         picture.duration = 1
 
 
+class _Enough(Exception):  # noqa: N818 - nothing went wrong
+    """The answer is known; the rest of the block is not wanted."""
+
+
+def check_video_output(source: Path, path: Path, *, encoder: str | None = None, quality: int | None = None) -> None:
+    """Find out now, not after hours of work, that a `VideoWriter` would refuse. Leaves nothing behind.
+
+    Raises:
+        InputError: the source cannot be opened.
+        OutputError: `path` cannot be written, or its container cannot hold what the source has.
+        OptionError: unknown encoder or quality out of its range.
+    """
+    with (
+        contextlib.suppress(_Enough),
+        open_video(source) as reader,
+        VideoWriter(path, reader, encoder=encoder, quality=quality),
+    ):
+        raise _Enough
+
+
 class _Others:
     """Copies audio and subtitle packets, reading the source a second time so that nothing piles up in memory."""
 
     def __init__(self, source: VideoReader, output: av.container.OutputContainer, path: Path) -> None:
         self._source, self._output, self._path = source, output, path
         self._waiting: av.Packet[Any] | None = None
-        dropped: list[str] = []
+        self.dropped: list[str] = []
+        self.lost: list[str] = []
         with _reading(source.path):
             self._container = _open(source.path)
         self._streams: dict[int, Stream] = {}
@@ -424,12 +448,11 @@ class _Others:
             name = stream.codec_context.codec.canonical_name if stream.codec_context else None
             if stream.type not in ("audio", "subtitle") or name is None:
                 stream.discard = Discard.all
-                dropped.append(_said(stream, name))
+                self._leave_out(stream, name)
                 continue
             self._streams[stream.index] = self._add(stream, name)
         if self._container.chapters():
-            dropped.append("chapters")
-        self.dropped = tuple(dropped)
+            self.dropped.append("chapters")
         wanted = [self._container.streams[index] for index in self._streams]
         self._packets = self._container.demux(wanted) if wanted else iter(())
 
@@ -462,6 +485,16 @@ class _Others:
                 with _writing(self._path):
                     self._output.mux_one(packet)
             self._waiting = None
+
+    def _leave_out(self, stream: Stream, name: str | None) -> None:
+        if stream.disposition & Disposition.attached_pic:
+            self.dropped.append("attached picture")
+        elif stream.type == "video":
+            self.lost.append("further video stream")
+        elif stream.type in ("audio", "subtitle"):
+            self.lost.append(f"{stream.type} stream of an unknown codec")
+        else:
+            self.dropped.append(f"{stream.type} stream{f' ({name})' if name else ''}")
 
     def _add(self, stream: Stream, name: str) -> Stream:
         try:
@@ -579,14 +612,6 @@ def _keep_language(source: Stream, output: Stream) -> None:
     language = source.metadata.get("language")
     if language:
         output.metadata["language"] = language
-
-
-def _said(stream: Stream, name: str | None) -> str:
-    if stream.type == "video":
-        return "attached picture" if stream.disposition & Disposition.attached_pic else "further video stream"
-    if stream.type in ("audio", "subtitle"):
-        return f"{stream.type} stream of an unknown codec"
-    return f"{stream.type} stream{f' ({name})' if name else ''}"
 
 
 def _fraction(value: Fraction | None) -> Fraction | None:

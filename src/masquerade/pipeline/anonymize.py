@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from masquerade.faces.detect import Detector, open_detector
+from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, make_folder
 from masquerade.pipeline.analyze import analyze
-from masquerade.pipeline.batch import Job, Manifest, Result, find_jobs, run_batch
+from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.render import Report, render
 from masquerade.plan import Scope, Treatment
@@ -63,15 +64,33 @@ def anonymize(
     paths = [inputs] if isinstance(inputs, Path | str) else list(inputs)
     settings = settings or Settings()
     jobs, folder = find_jobs([Path(path) for path in paths], Path(output))
+    if folder:
+        make_folder(folder)
+    check_output(folder / MANIFEST if folder else jobs[0].output)
     detector = detector or open_detector()
     manifest = open_manifest(folder, settings, detector) if folder else None
 
     def work(job: Job) -> Report:
+        check_job(job, settings)
         plan = analyze(job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress)
         encoder, quality = settings.encoder, settings.quality
         return render(job.source, plan, job.output, encoder=encoder, quality=quality, progress=progress)
 
     return run_batch(jobs, work, manifest, tell=tell)
+
+
+def check_job(job: Job, settings: Settings) -> None:
+    """Find out now, not after hours of analysis, that the output could not be written.
+
+    Raises:
+        InputError: the source cannot be opened.
+        OutputError: the place or the container cannot hold the output.
+        OptionError: the encoder or its quality cannot be had.
+    """
+    if job.source.suffix.lower() in IMAGE_FORMATS:
+        check_output(job.output, inputs=[job.source])
+    else:
+        check_video_output(job.source, job.output, encoder=settings.encoder, quality=settings.quality)
 
 
 def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manifest:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masquerade.errors import InputError, MasqueradeError, OptionError, OutputError
-from masquerade.media import IMAGE_FORMATS, VIDEO_CONTAINERS, atomic_output, sha256
+from masquerade.media import IMAGE_FORMATS, VIDEO_CONTAINERS, atomic_output, make_folder, sha256
 from masquerade.pipeline.render import Report
 
 MANIFEST = "masquerade-manifest.jsonl"
@@ -71,12 +71,29 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | N
 
     Raises:
         InputError: an input does not exist, or a folder holds no photo or video.
+        OutputError: the output is an input, or no file of the input's kind.
         OptionError: two inputs would be written to the same place.
     """
+    jobs, folder = _find_jobs(inputs, output)
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        if job.output.resolve() in sources:
+            raise OutputError(
+                "is also an input, and inputs are never overwritten", path=job.output, hint="Choose another output"
+            )
+    return jobs, folder
+
+
+def _find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | None]:
     for path in inputs:
         if not path.exists():
             raise InputError("no such file or folder", path=path, hint="Check the spelling")
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+        kind, suffixes = ("photo", IMAGE_FORMATS) if _is_photo(inputs[0]) else ("video", VIDEO_CONTAINERS)
+        if output.suffix.lower() not in suffixes:
+            raise OutputError(
+                f"a {kind} cannot be written as {output.suffix}", path=output, hint=f"Choose {', '.join(suffixes)}"
+            )
         return [Job(inputs[0], output, output.name)], None
     if output.exists() and not output.is_dir():
         raise OutputError("is a file, and a folder is needed for several inputs", path=output, hint="Name a folder")
@@ -99,6 +116,10 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | N
                 hint="Run them one after the other into two folders",
             )
     return [Job(source, output / relative, relative.as_posix()) for source, relative in jobs], output
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_FORMATS
 
 
 def _writable(name: Path) -> Path:
@@ -144,14 +165,18 @@ class Manifest:
     def earlier(self, job: Job) -> Status | None:
         """What an earlier run made of this file; None if it, its output, or the settings have changed since."""
         entry = self._lines.get(job.name)
-        if entry is None or entry["settings"] != self._settings or not job.output.is_file():
+        if entry is None or entry.get("settings") != self._settings or not job.output.is_file():
             return None
-        if entry["input"] != sha256(job.source) or entry["output"] != sha256(job.output):
+        if entry.get("input") != sha256(job.source) or entry.get("output") != sha256(job.output):
             return None
-        return "review" if entry["status"] == "review" else "unchanged"
+        return "review" if entry.get("status") == "review" else "unchanged"
 
     def note(self, result: Result) -> None:
-        """Adds one finished file; on disk before this returns."""
+        """Adds one finished file; on disk before this returns.
+
+        Raises:
+            OutputError: the manifest cannot be written.
+        """
         report = result.report
         assert report is not None
         entry = {
@@ -163,10 +188,17 @@ class Manifest:
             **{k: v for k, v in asdict(report).items() if k not in ("source", "output")},
         }
         self._lines[result.job.name] = entry
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._torn + json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("\n" * self._torn + json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"the manifest cannot be written ({error.strerror or error})",
+                path=self._path,
+                hint="Free some space and run the same command again",
+            ) from error
         self._torn = False
 
     def tidy(self) -> None:
@@ -209,11 +241,8 @@ def _do(job: Job, work: Callable[[Job], Report], manifest: Manifest | None) -> R
     try:
         if manifest is not None and (earlier := manifest.earlier(job)):
             return Result(job, earlier)
-        try:
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder cannot be made: {error.strerror}", path=job.output.parent) from error
+        make_folder(job.output.parent)
         report = work(job)
     except MasqueradeError as error:
         return Result(job, "failed", error=error)
-    return Result(job, "review" if report.dropped else "done", report)
+    return Result(job, "review" if report.lost else "done", report)

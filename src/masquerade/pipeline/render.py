@@ -25,7 +25,8 @@ class Report:
         people: tracks in the Plan.
         replaced: faces redacted, counted once a frame, by how they were known.
         kept: faces left as they were because the Plan says so, counted once a frame.
-        dropped: streams and pictures of the source that the output does not have, one phrase each.
+        dropped: what the output does not have on purpose (data streams, attached pictures, chapters), one phrase each.
+        lost: what the output does not have though a viewer would miss it, one phrase each. A person should look.
     """
 
     source: Path
@@ -36,6 +37,7 @@ class Report:
     replaced: Mapping[str, int]
     kept: int
     dropped: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def render(
@@ -73,6 +75,7 @@ def render(
         )
     walk = Walk(plan, Redactor(plan.treatment))
     dropped: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     if plan.source.kind == "image":
         still = open_image(path)
         walk.edit(still.frame)
@@ -81,7 +84,7 @@ def render(
     else:
         with open_video(path) as reader, VideoWriter(output, reader, encoder=encoder, quality=quality) as writer:
             _render_video(reader, writer, walk, progress)
-        dropped = writer.dropped
+        dropped, lost = writer.dropped, writer.lost
     return Report(
         source=path,
         output=output,
@@ -91,6 +94,7 @@ def render(
         replaced=dict(walk.replaced),
         kept=walk.kept,
         dropped=dropped,
+        lost=lost,
     )
 
 
