@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masquerade.errors import FaceError
-from masquerade.identity.tracker import Tracker, association_cost
+from masquerade.identity.tracker import START_SCORE, Tracker, association_cost
 from masquerade.types import Box, Face, Provenance, Track
 
 RATE = 30.0
@@ -77,23 +77,23 @@ def test_one_frame_is_enough():
 
 
 def test_a_weak_detection_continues_a_track_or_leads_to_one_but_starts_none():
-    assert track({frame: [face(50, 50, score=0.3)] for frame in range(20)}, 50) == []
+    assert track({frame: [face(50, 50, score=0.22)] for frame in range(20)}, 50) == []
 
-    (led,) = track({**{f: [face(50, 50, score=0.3)] for f in range(60, 90)}, 90: [face(50, 50)]}, 200)
+    (led,) = track({**{f: [face(50, 50, score=0.22)] for f in range(60, 90)}, 90: [face(50, 50)]}, 200)
     assert frames_of(led)[0] == 60 - 12 and led.faces[12].provenance is Provenance.DETECTED
 
     (kept,) = track({20: [face(50, 50)], **{f: [face(50, 50, score=0.25)] for f in range(21, 60)}}, 200)
     assert sum(seen.provenance is Provenance.DETECTED for seen in kept.faces) == 40
 
-    assert all(len(one.faces) == 25 for one in track({50: [face(50, 50), face(300, 50, score=0.3)]}, 100))
+    assert all(len(one.faces) == 25 for one in track({50: [face(50, 50), face(300, 50, score=0.22)]}, 100))
     assert track({50: [face(50, 50, score=0.19)]}, 100) == []
 
 
 def test_ids_are_told_as_they_come():
     tracker = Tracker(frame_rate=RATE)
-    assert tracker.update(0, [face(50, 50, score=0.3), face(200, 50)]) == [0, 1]
+    assert tracker.update(0, [face(50, 50, score=0.22), face(200, 50)]) == [0, 1]
     assert tracker.update(1, [face(200, 50), face(50, 50), face(400, 50, score=0.1)]) == [1, 2, 0]
-    assert tracker.update(2, [face(50, 50, score=0.3), face(200, 50)]) == [2, 1]
+    assert tracker.update(2, [face(50, 50, score=0.22), face(200, 50)]) == [2, 1]
     one, two = tracker.finish(3)
     assert (one.id, two.id) == (1, 2)
     assert frames_of(two) == [0, 1, 2]
@@ -240,7 +240,7 @@ def test_only_adds(found, cuts):
     for frame, faces in found.items():
         covered = [seen.face.box for one in tracks for seen in one.faces if seen.frame == frame]
         for one in faces:
-            assert one.score < 0.4 or any(contains(box, one.box) for box in covered)
+            assert one.score < START_SCORE or any(contains(box, one.box) for box in covered)
 
     edges = [0, *sorted(cuts), frames]
     for one in tracks:
@@ -250,7 +250,7 @@ def test_only_adds(found, cuts):
         assert sum(a <= seen[0] < b and a <= seen[-1] < b for a, b in pairwise(edges)) == 1
         detected = [x for x in one.faces if x.provenance is Provenance.DETECTED]
         assert all(any(x.face is y for y in found[x.frame]) for x in detected)
-        assert max(x.face.score for x in detected) >= 0.4
+        assert max(x.face.score for x in detected) >= START_SCORE
     assert [one.id for one in tracks] == list(range(1, len(tracks) + 1))
     used = [(x.frame, id(x.face)) for one in tracks for x in one.faces if x.provenance is Provenance.DETECTED]
     assert len(used) == len(set(used)), "a face belongs to one track"

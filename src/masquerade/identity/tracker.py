@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from masquerade.errors import FaceError
 from masquerade.types import Box, Face, Provenance, Track, TrackedFace
 
-START_SCORE = 0.4
+START_SCORE = 0.25
 KEEP_SCORE = 0.2
 
 LONGEST_GAP = 3.0

@@ -79,7 +79,7 @@ def read_keras(weights: Path) -> dict[str, list[Layer]]:
         WeightsError: h5py is missing, or the file is no HDF5 file of Keras.
     """
     try:
-        import h5py  # type: ignore[import-untyped]  # noqa: PLC0415 - only people who import Keras weights need it
+        import h5py  # noqa: PLC0415 - only people who import Keras weights need it
     except ImportError as error:
         raise WeightsError("reading Keras weights needs h5py", hint="pip install h5py") from error
     found: dict[str, list[Layer]] = defaultdict(list)
