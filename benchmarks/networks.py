@@ -1,15 +1,15 @@
 """Run time and memory of FaceDancer's configurations, beside those the thesis prints in table 5.4.
 
-    python benchmarks/networks.py [--rounds 3] [--runs 3] [--threads N]
+    python benchmarks/networks.py [--rounds 3] [--runs 3]
 
-Each measurement is a process of its own: one crop of 256 px through the network with random weights, in torch. The
-configurations take turns, round by round, so that a machine that is busy for a while is so for all of them; the time is
-the least of all runs, the memory the peak of resident memory above that of the process with torch loaded. The thesis
-does not name its hardware (a graphics card, by its figures): only ratios between configurations are comparable.
+Each measurement is a process of its own: one crop of 256 px through the network with random weights, in torch, on one
+thread. The configurations take turns, round by round. The time is processor time, which other work on the machine
+changes little, and the least of all runs; the memory is the peak of resident memory above that of the process with
+torch loaded. The thesis does not name its hardware (a graphics card, by its figures): only ratios between
+configurations are comparable.
 """
 
 import argparse
-import os
 import platform
 import subprocess
 import sys
@@ -43,18 +43,18 @@ def resident(*, peak: bool) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith(key))) / 1024
 
 
-def measure(name: str, runs: int, threads: int) -> None:
+def measure(name: str, runs: int) -> None:
     """Prints the least milliseconds of `runs` after one to warm up, and the peak of memory in MiB."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     before = resident(peak=False)
     net = FaceDancer(CONFIGURATIONS[name]).eval()
     crops, identities, _ = net.examples()
     times = []
     with torch.inference_mode():
         for _ in range(runs + 1):
-            start = time.perf_counter()
+            start = time.process_time()
             net(crops, identities)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
     print(min(times[1:]) * 1e3, resident(peak=True) - before)
 
 
@@ -63,22 +63,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        measure(args.one, args.runs, args.threads)
+        measure(args.one, args.runs)
         return
     milliseconds = dict.fromkeys(CONFIGURATIONS, float("inf"))
     mebibytes = dict.fromkeys(CONFIGURATIONS, 0.0)
-    options = ["--runs", str(args.runs), "--threads", str(args.threads)]
+    options = ["--runs", str(args.runs)]
     for _ in range(args.rounds):
         for name in CONFIGURATIONS:
             command = [sys.executable, __file__, "--one", name, *options]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
             milliseconds[name] = min(milliseconds[name], float(printed[0]))
             mebibytes[name] = max(mebibytes[name], float(printed[1]))
-    print(f"{processor()}, {args.threads} threads, torch {torch.__version__}, float32, one crop of 256 px;", end=" ")
+    print(f"{processor()}, one thread, torch {torch.__version__}, float32, one crop of 256 px;", end=" ")
     print(f"ratios to configuration {REFERENCE.upper()}\n")
     print(
         "| configuration | parameters (M) | multiply-adds (G) | ms | MiB | ms ratio | thesis ms | ratio | thesis GB |"

@@ -86,7 +86,8 @@ def test_keypoints_are_drawn_in_their_pixel_and_nowhere_if_outside():
 
 def test_published_sizes():
     with torch.device("meta"):
-        ciagan, deepprivacy = CIAGAN(), DeepPrivacy()
+        deepprivacy = DeepPrivacy()
+    ciagan = CIAGAN()  # its spectral norms are slow to imagine and quick to compute
     assert (ciagan.side, ciagan.dimensions) == (128, 1200)
-    assert ciagan.encoder(torch.zeros(1, 6, 128, 128, device="meta")).shape == (1, 256, 4, 4)
+    assert ciagan.encoder(torch.zeros(1, 6, 128, 128)).shape == (1, 256, 4, 4)
     assert [join[0].weight.shape[1] for join in deepprivacy.join] == [551, 1031, 1031, 1031, 1031, 519]
