@@ -15,7 +15,7 @@ from masquerade.audit.verification import threshold_at_far
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
-from masquerade.train.data import INPUT, FaceSet, derived, inputs, map_batches, read_archive, resized
+from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive
 from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
@@ -27,7 +27,7 @@ MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
 class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batch i of a run: degraded faces (n, side, side, 3) uint8, people (n,), the teacher's unit vectors (n, d).
+    """Batch i of a run: degraded faces (n, 112, 112, 3) uint8, people (n,), the teacher's unit vectors (n, d).
 
     Every epoch goes through all faces in an order of its own.
     """
@@ -42,7 +42,6 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self._batch, self._seed, self._hardness = schedule.batch, seed, hardness
         self._an_epoch = len(self._people) // schedule.batch
         self._steps = max(1, round(schedule.epochs * self._an_epoch))
-        self._small, self._small_steps = schedule.small_side, schedule.small_share * self._steps
 
     def __len__(self) -> int:
         return self._steps
@@ -53,8 +52,7 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._people))
         rows = order[place * self._batch : (place + 1) * self._batch]
         rng = np.random.default_rng((self._seed, epoch, place))
-        side = self._small if step < self._small_steps else INPUT
-        faces = np.stack([resized(degraded(self._face(row), rng, self._hardness), side) for row in rows])
+        faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
         return torch.from_numpy(faces), torch.from_numpy(self._people[rows]), torch.from_numpy(self._targets[rows])
 
     def _face(self, row: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from masquerade.nets.encoder import ENCODERS, Driver, Guard, Residual
+from masquerade.nets.encoder import ENCODERS, GRID, SIDE, Driver, Guard, Residual
 from masquerade.train.data import INPUT, whole_file
 
 OPSET = 17
@@ -27,8 +27,12 @@ def export_encoder(encoder: Driver | Guard, path: Path) -> None:
     Weights are stored as float16 and cast when the file is opened, which engines do once; sums run in float32.
     """
     graph = _Graph()
-    name = "face"
+    name = graph.resized("face", INPUT, SIDE)
+    # The one step between modules that is no module: the maps are brought to the grid before their places are read.
+    reader = encoder.places if isinstance(encoder, Driver) else encoder.head
     for part in encoder.children():
+        if part is reader:
+            name = graph.resized(name, SIDE // 16, GRID)
         name = graph.module(part, name)
     name = graph.node("LpNormalization", [name], axis=1, p=2)
     graph.nodes.append(helper.make_node("Identity", [name], ["embedding"]))
@@ -143,9 +147,17 @@ class _Graph:
 
     def _unshuffle(self, side: int, x: str) -> str:
         """nn.PixelUnshuffle: channel, then row, then column inside a block; SpaceToDepth orders them otherwise."""
-        cut = self.node("Reshape", [x, self._shape([0, 3, INPUT // side, side, INPUT // side, side])])
+        cut = self.node("Reshape", [x, self._shape([0, 3, SIDE // side, side, SIDE // side, side])])
         turned = self.node("Transpose", [cut], perm=[0, 1, 3, 5, 2, 4])
-        return self.node("Reshape", [turned, self._shape([0, 3 * side * side, INPUT // side, INPUT // side])])
+        return self.node("Reshape", [turned, self._shape([0, 3 * side * side, SIDE // side, SIDE // side])])
+
+    def resized(self, x: str, side: int, new_side: int) -> str:
+        """Square maps brought from one side to another, bilinearly."""
+        name = f"scales{len(self.weights)}"
+        # Engines round the new side down: a hair more than the ratio keeps it from falling short.
+        ratio = new_side / side * (1 + 1e-6)
+        self.weights.append(numpy_helper.from_array(np.array([1, 1, ratio, ratio], np.float32), name))
+        return self.node("Resize", [x, "", name], mode="linear", coordinate_transformation_mode="half_pixel")
 
     def _shape(self, dimensions: list[int]) -> str:
         name = f"shape{len(self.weights)}"
@@ -159,7 +171,7 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(half, name))
         return self.node("Cast", [name], to=TensorProto.FLOAT)
 
-    def node(self, kind: str, inputs: list[str], **attributes: int | list[int]) -> str:
+    def node(self, kind: str, inputs: list[str], **attributes: int | str | list[int]) -> str:
         """Append a node with one output; returns the output's name."""
         name = f"{kind.lower()}{len(self.nodes)}"
         node = helper.make_node(kind, inputs, [name])

@@ -28,8 +28,6 @@ class Schedule(_Strict):
     Attributes:
         epochs: passes over the data; may be a fraction.
         batch: faces a step.
-        small_side: pixels of the faces shown at first, a multiple of 16; training begins faster on small pictures.
-        small_share: share of all steps in which they are shown.
         warmup: steps in which the learning rate rises.
         fall: share of all steps, the last ones, in which it falls to zero.
         average: decay of the running average of the weights, a step.
@@ -39,8 +37,6 @@ class Schedule(_Strict):
 
     epochs: PositiveFloat
     batch: PositiveInt
-    small_side: PositiveInt = 112
-    small_share: NonNegativeFloat = 0.0
     warmup: NonNegativeInt = 200
     fall: PositiveFloat = 0.4
     average: NonNegativeFloat = 0.998
