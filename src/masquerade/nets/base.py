@@ -7,6 +7,7 @@ by keyword, and `conditions` says which they are, so that training, export and b
 
 import copy
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -78,15 +79,18 @@ def to_onnx(net: Generator) -> bytes:
     inputs = ["target", "identity", *conditions]
     outputs = ["crop", "mask"] if masked else ["crop"]
     file: Any = io.BytesIO()  # taken, though not declared
-    torch.onnx.export(
-        _Positional(net, tuple(conditions)).eval(),
-        (crops, identities, *conditions.values()),
-        file,
-        dynamo=False,
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes={name: {0: "batch"} for name in inputs + outputs},
-    )
+    with warnings.catch_warnings():
+        # The exporter warns of its own age and of norms that use the statistics of what they are given, as they should.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Positional(net, tuple(conditions)).eval(),
+            (crops, identities, *conditions.values()),
+            file,
+            dynamo=False,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in inputs + outputs},
+        )
     return bytes(file.getvalue())
 
 
