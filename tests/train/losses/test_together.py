@@ -113,4 +113,4 @@ def test_fivas_objective_drives_the_result_away_from_the_target(encoder):
         total.backward()
         optimizer.step()
     assert all(weight.grad.any() for weight in generator.parameters())
-    assert float(away[-1].detach()) < float(away[0].detach())
+    assert float(away[-1].detach()) < 0.6 * float(away[0].detach())
