@@ -31,6 +31,28 @@ class MasqueradeError(Exception):
         return f"{where}{self.message}{out}"
 
 
+class MachineError(MasqueradeError):
+    """The operating system refused what nobody foresaw that it might. Its `__cause__` is what was raised."""
+
+    code = "machine"
+
+    def __init__(self, cause: OSError, *, path: Path | str | None = None) -> None:
+        super().__init__(cause.strerror or str(cause), path=cause.filename or path)
+        self.__cause__ = cause
+
+
+class UnexpectedError(MasqueradeError):
+    """What nobody foresaw: a bug. Its `__cause__` is what was raised."""
+
+    code = "bug"
+
+    def __init__(self, cause: BaseException, *, path: Path | str | None = None) -> None:
+        said = " ".join(str(cause).split())
+        hint = "This is a bug: please report it with what `python -X dev -m masquerade ...` shows"
+        super().__init__(f"unexpected {type(cause).__name__}: {said}", path=path, hint=hint)
+        self.__cause__ = cause
+
+
 class InputError(MasqueradeError):
     """The input is missing, empty, damaged, too large, or of a kind that cannot be read."""
 

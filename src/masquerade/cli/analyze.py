@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from masquerade.cli import common
-from masquerade.cli.common import err, print_json
+from masquerade.cli.common import print_json, say
 from masquerade.errors import InputError
 from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
@@ -52,4 +51,4 @@ def analyze_command(
     if as_json:
         print_json({"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces})
     elif not quiet:
-        err.print(escape(f"{target}: {len(plan.people)} people, {faces} faces in {plan.source.frames} frames"))
+        say(f"{target}: {len(plan.people)} people, {faces} faces in {plan.source.frames} frames")

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from masquerade.cli import common
-from masquerade.cli.common import complain, err, out, print_json
+from masquerade.cli.common import complain, out, print_json, say
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
 
@@ -56,7 +55,7 @@ def anonymize_command(
             print_json({"dry_run": True, "files": rows})
         else:
             for row in rows:
-                out.print(escape(f"{'done already' if row['done'] else 'would do'}  {row['input']} → {row['output']}"))
+                say(f"{'done already' if row['done'] else 'would do'}  {row['input']} → {row['output']}", out)
         return
     with common.Bars(len(jobs), quiet or as_json) as bars:
 
@@ -65,7 +64,7 @@ def anonymize_command(
             if result.error is not None:
                 complain(result.error)
             elif not quiet and not as_json:
-                err.print(escape(describe(result)), soft_wrap=True)
+                say(describe(result))
 
         results = anonymize(inputs, output, settings, detector=finder, progress=bars.frame, tell=tell)
     if as_json:

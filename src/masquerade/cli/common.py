@@ -1,7 +1,10 @@
 """What the commands share: options, colours, progress, and how errors and results are said."""
 
 import json
+import math
 import re
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,10 +72,22 @@ def root_options(
     """Replaces every face in photos and videos by a face that belongs to nobody."""
 
 
+def one_line(text: str) -> str:
+    """Text for rich to print as it is: a file's name may hold markup, line breaks and codes that steer a terminal."""
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
+
+def say(text: str, console: Console = err) -> None:
+    """One line on standard error, or on another console."""
+    console.print(one_line(text), soft_wrap=True)
+
+
 def complain(what: MasqueradeError | str) -> None:
     """One line on standard error, with the error's stable code."""
     code = f" \\[{what.code}]" if isinstance(what, MasqueradeError) else ""
-    err.print(f"[bold red]masquerade[/]{code}: {escape(str(what))}", soft_wrap=True)
+    err.print(f"[bold red]masquerade[/]{code}: {one_line(str(what))}", soft_wrap=True)
+    if isinstance(what, MasqueradeError) and sys.flags.dev_mode:
+        traceback.print_exception(what)
 
 
 def print_json(value: object) -> None:
@@ -96,8 +111,10 @@ def build_scope(spans: list[str] | None, regions: list[str] | None, min_face: fl
     """Options → where and when.
 
     Raises:
-        OptionError: a span or region cannot be read.
+        OptionError: a span, a region or a size cannot be read.
     """
+    if not math.isfinite(min_face):
+        raise OptionError(f"--min-face {min_face} is no size", hint="Give a number of pixels")
     return Scope(
         spans=tuple(_span(text) for text in spans or ()),
         regions=tuple(_region(text) for text in regions or ()),
@@ -127,7 +144,7 @@ def _region(text: str) -> Box:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError:
         x1 = y1 = x2 = y2 = 0.0
-    if not (x1 < x2 and y1 < y2):
+    if not (x1 < x2 and y1 < y2 and all(map(math.isfinite, (x1, y1, x2, y2)))):
         raise OptionError(f"--region {text!r} is no box", hint="Write X1,Y1,X2,Y2 in pixels with X1 < X2 and Y1 < Y2")
     return Box(x1, y1, x2, y2)
 

@@ -8,11 +8,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from PIL import Image
-from rich.markup import escape
 
 from masquerade.cli import common
 from masquerade.cli.anonymize import describe
-from masquerade.cli.common import Bars, err, out
+from masquerade.cli.common import Bars, out, say
 from masquerade.media import atomic_output, make_folder, open_image, open_video
 from masquerade.models import asset, fetch
 from masquerade.pipeline.anonymize import anonymize
@@ -43,14 +42,14 @@ def demo_command(
         if result.error is not None:
             raise result.error
         if not quiet:
-            err.print(escape(describe(result)))
+            say(describe(result))
     before = [sample for result in results for sample in _samples(result.job.source)]
     after = [sample for result in results for sample in _samples(result.job.output)]
     sheet = output / "before-after.png"
     with atomic_output(sheet) as temporary:
         draw_sheet(before, after).save(temporary)
     if not quiet:
-        out.print(escape(f"{sheet}: the originals above, what came out below"))
+        say(f"{sheet}: the originals above, what came out below", out)
         out.print("next: [bold]masquerade anonymize YOUR-VIDEO.mp4 -o masked.mp4[/]", soft_wrap=True)
 
 

@@ -4,12 +4,13 @@ Exit codes: 0 all anonymized, 1 could not run, 2 some input failed or needs revi
 """
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
 from masquerade.cli import analyze, anonymize, bank, demo, doctor, models, render, train, vault
 from masquerade.cli.common import complain, root_options
-from masquerade.errors import MasqueradeError, OptionError
+from masquerade.errors import MachineError, MasqueradeError, OptionError, UnexpectedError
 
 STOPPED = 130
 """What shells expect of a program that Ctrl-C ended."""
@@ -35,6 +36,9 @@ app.add_typer(vault.app, name="vault")
 
 def main() -> None:
     """Entry point of the `masquerade` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a code page may lack a letter of a file's name
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)  # a wrong option is "could not run" here, not typer's 2
     except typer.TyperException as error:
@@ -47,6 +51,12 @@ def main() -> None:
         code = 1
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
+    except OSError as error:
+        complain(MachineError(error))
+        code = 1
+    except Exception as error:
+        complain(UnexpectedError(error))
+        code = 1
     if code == STOPPED:
         complain("stopped; what was finished is kept, and the same command goes on from there")
     sys.exit(code)

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from masquerade.cli import common
 from masquerade.cli.anonymize import as_row, describe
-from masquerade.cli.common import err, print_json
+from masquerade.cli.common import print_json, say
 from masquerade.errors import InputError
 from masquerade.pipeline.batch import Job, Result
 from masquerade.pipeline.render import render
@@ -34,6 +33,6 @@ def render_command(
     if as_json:
         print_json(as_row(result))
     elif not quiet:
-        err.print(escape(describe(result)), soft_wrap=True)
+        say(describe(result))
     if report.lost:
         raise typer.Exit(2)

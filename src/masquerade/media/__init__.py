@@ -1,6 +1,7 @@
 """Pixels in, pixels out: photos and videos, read and written by region."""
 
 from masquerade.media.encoders import CONTAINERS as VIDEO_CONTAINERS
+from masquerade.media.encoders import codec_of
 from masquerade.media.files import atomic_output, check_output, make_folder, sha256
 from masquerade.media.frame import Frame, StillFrame, VideoFrame
 from masquerade.media.images import FORMATS as IMAGE_FORMATS
@@ -20,6 +21,7 @@ __all__ = [
     "atomic_output",
     "check_output",
     "check_video_output",
+    "codec_of",
     "make_folder",
     "open_image",
     "open_video",

@@ -95,7 +95,7 @@ def choose(
         OutputError: the container cannot hold it, or nothing here encodes such pixels.
     """
     if asked is not None:
-        encoder = KNOWN.get(asked) or Encoder(asked, _codec_of(asked), MappingProxyType({}), (), 0, (0, 0))
+        encoder = KNOWN.get(asked) or Encoder(asked, codec_of(asked), MappingProxyType({}), (), 0, (0, 0))
         if pix_fmt not in _formats(encoder):
             raise OptionError(
                 f"encoder {asked} cannot write {pix_fmt}", hint="Leave the choice of encoder to masquerade"
@@ -137,7 +137,12 @@ def _formats(encoder: Encoder) -> list[str]:
     return [format_.name for format_ in av.codec.Codec(encoder.name, "w").video_formats or []]
 
 
-def _codec_of(name: str) -> str:
+def codec_of(name: str) -> str:
+    """The codec that a video encoder writes, FFmpeg's name.
+
+    Raises:
+        OptionError: there is no such video encoder here.
+    """
     try:
         codec = av.codec.Codec(name, "w")
     except ValueError as error:

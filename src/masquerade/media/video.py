@@ -30,7 +30,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from masquerade.errors import InputError, MasqueradeError, OutputError
+from masquerade.errors import InputError, MasqueradeError, OptionError, OutputError
 from masquerade.media import containers, encoders
 from masquerade.media.color import BT601, BT709, FULL_RANGE, UNSPECIFIED, Coding, matrix_or_default
 from masquerade.media.files import atomic_output, check_readable
@@ -366,7 +366,13 @@ class VideoWriter:
     def _add_video(self) -> VideoStream:
         source = self._source
         rate = Fraction(source.info.fps).limit_denominator(1001)
-        stream = cast(VideoStream, self._container.add_stream(self.encoder, rate=rate, options=self._options))
+        try:
+            stream = cast(VideoStream, self._container.add_stream(self.encoder, rate=rate, options=self._options))
+        except ValueError as error:
+            raise OptionError(
+                f"{self.path.suffix} cannot hold what {self.encoder} writes",
+                hint="Leave the choice of encoder to masquerade",
+            ) from error
         stream.width, stream.height = source.layout.orientation.size(source.info.width, source.info.height)
         stream.pix_fmt = self._pix_fmt
         context = stream.codec_context

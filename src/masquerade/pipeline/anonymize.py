@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from masquerade.faces.detect import Detector, open_detector
-from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, make_folder
+from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, codec_of, make_folder
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
 from masquerade.pipeline.progress import Progress, silent
@@ -56,6 +56,7 @@ def anonymize(
     Raises:
         InputError: an input does not exist.
         OutputError: the output cannot be used.
+        OptionError: there is no such encoder.
         WeightsError: the detector's weights cannot be had.
 
     Example:
@@ -64,6 +65,8 @@ def anonymize(
     paths = [inputs] if isinstance(inputs, Path | str) else list(inputs)
     settings = settings or Settings()
     jobs, folder = find_jobs([Path(path) for path in paths], Path(output))
+    if settings.encoder is not None:
+        codec_of(settings.encoder)
     if folder:
         make_folder(folder)
     check_output(folder / MANIFEST if folder else jobs[0].output)

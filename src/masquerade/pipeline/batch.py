@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from masquerade.errors import InputError, MasqueradeError, OptionError, OutputError
+from masquerade.errors import InputError, MachineError, MasqueradeError, OptionError, OutputError, UnexpectedError
 from masquerade.media import IMAGE_FORMATS, VIDEO_CONTAINERS, atomic_output, make_folder, sha256
 from masquerade.pipeline.render import Report
 
@@ -92,7 +92,9 @@ def _find_jobs(inputs: Sequence[Path], output: Path) -> tuple[list[Job], Path | 
         kind, suffixes = ("photo", IMAGE_FORMATS) if _is_photo(inputs[0]) else ("video", VIDEO_CONTAINERS)
         if output.suffix.lower() not in suffixes:
             raise OutputError(
-                f"a {kind} cannot be written as {output.suffix}", path=output, hint=f"Choose {', '.join(suffixes)}"
+                f"{inputs[0].name} is read as a {kind}, which cannot be written as {output.suffix}",
+                path=output,
+                hint=f"Choose {', '.join(suffixes)}",
             )
         return [Job(inputs[0], output, output.name)], None
     if output.exists() and not output.is_dir():
@@ -245,4 +247,8 @@ def _do(job: Job, work: Callable[[Job], Report], manifest: Manifest | None) -> R
         report = work(job)
     except MasqueradeError as error:
         return Result(job, "failed", error=error)
+    except OSError as error:
+        return Result(job, "failed", error=MachineError(error, path=job.source))
+    except Exception as error:  # a bug that one file brings to light must not stop the files after it
+        return Result(job, "failed", error=UnexpectedError(error, path=job.source))
     return Result(job, "review" if report.lost else "done", report)

@@ -108,8 +108,8 @@ def _render_video(reader: VideoReader, writer: VideoWriter, walk: "Walk", progre
             done += 1
             progress("render", done, frames)
     if done != frames:
-        hint = "run `masquerade analyze` again"
-        raise PlanError(f"the Plan has {frames} frames, the video {done}", path=writer.path, hint=hint)
+        hint = "Run `masquerade analyze` again"
+        raise PlanError(f"the Plan has {frames} frames, the video {done}", path=reader.path, hint=hint)
 
 
 class Walk:
