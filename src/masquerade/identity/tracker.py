@@ -29,6 +29,8 @@ LONGEST_GAP = 3.0
 
 _WEAK_GAP = 0.5  # seconds that detections below the start score wait for one above it
 _EXTENSION = 0.4  # seconds added before the first and after the last detection
+_SURE_SCORE = 0.4  # a track that never was as sure is prolonged by less: most of those are no faces
+_UNSURE_EXTENSION = 0.12  # seconds: what lies between two looks
 _COAST = 0.5  # seconds for which a velocity is believed
 _SLOPE_DOUBT = 0.1  # seconds: a velocity measured over as long a time counts half
 _GROWTH, _MOST_GROWTH = 0.75, 0.3  # of a filled box, per second to the nearest detection, and at most
@@ -225,7 +227,8 @@ class Tracker:
         scene, rate = path.scene, self._rate
         seen = dict(path.seen)
         times = np.array(list(seen))
-        extension = max(1, round(_EXTENSION * rate))
+        sure = any(face.score >= _SURE_SCORE for face in seen.values())
+        extension = max(1, round((_EXTENSION if sure else _UNSURE_EXTENSION) * rate))
         frames = np.arange(max(scene.start, times[0] - extension), min(scene.end, times[-1] + extension + 1))
         before, after = np.minimum(frames - times[0], 0), np.maximum(frames - times[-1], 0)
 
