@@ -7,6 +7,7 @@ GPS, dates, device, XMP, IPTC, comments, PNG text, previews and further pictures
 """
 
 import contextlib
+import io
 import struct
 import threading
 import zlib
@@ -153,7 +154,10 @@ def save_image(still: StillImage, path: Path | str) -> None:
             options["icc_profile"] = still.icc_profile
         if still.dpi:
             options["dpi"] = still.dpi
-        image.save(part, format_, **options)
+        # Not straight to the file: Pillow takes a write that a full disk cut short for a whole one.
+        encoded = io.BytesIO()
+        image.save(encoded, format_, **options)
+        part.write_bytes(encoded.getbuffer())
 
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
