@@ -27,7 +27,9 @@ KEEP_SCORE = 0.2
 LONGEST_GAP = 3.0
 """Seconds that a face may be lost and still be the same track, if it comes back where it is expected."""
 
-_WEAK_GAP = 0.5  # seconds that detections below the start score wait for one above it
+UNSURE_GAP = 1.0
+"""The same for a track of which no detection was sure."""
+
 _EXTENSION = 0.4  # seconds added before the first and after the last detection
 _SURE_SCORE = 0.4  # a track that never was as sure is prolonged by less: most of those are no faces
 _UNSURE_EXTENSION = 0.12  # seconds: what lies between two looks
@@ -107,6 +109,11 @@ class _Path:
     id: int = 0
     """0 until a detection is sure enough to start a track."""
 
+    @property
+    def sure(self) -> bool:
+        """Whether any detection was."""
+        return any(face.score >= _SURE_SCORE for _, face in self.seen)
+
     def expected(self, frame: int, coast: float) -> Array:
         place = self.place.copy()
         place[:2] += self.velocity * min(frame - self.seen[-1][0], coast)
@@ -126,7 +133,7 @@ class Tracker:
         frame_rate: frames a second, above 0.
         start_score: a detection at least this sure starts a track, even if it is the only one.
         keep_score: one at least this sure continues a track, or is kept if it leads to one that starts a track without
-            a gap of more than half a second; others are dropped.
+            a gap of more than a second; others are dropped.
     """
 
     def __init__(self, *, frame_rate: float, start_score: float = START_SCORE, keep_score: float = KEEP_SCORE) -> None:
@@ -169,7 +176,7 @@ class Tracker:
         scene = self._scenes[-1]
         scene.add(frame, motion)
         self._alive = [
-            path for path in self._alive if self._lost(path, frame) <= (LONGEST_GAP if path.id else _WEAK_GAP)
+            path for path in self._alive if self._lost(path, frame) <= (LONGEST_GAP if path.sure else UNSURE_GAP)
         ]
 
         places = _move(np.linalg.inv(scene.cameras[-1:]), found)
@@ -227,8 +234,7 @@ class Tracker:
         scene, rate = path.scene, self._rate
         seen = dict(path.seen)
         times = np.array(list(seen))
-        sure = any(face.score >= _SURE_SCORE for face in seen.values())
-        extension = max(1, round((_EXTENSION if sure else _UNSURE_EXTENSION) * rate))
+        extension = max(1, round((_EXTENSION if path.sure else _UNSURE_EXTENSION) * rate))
         frames = np.arange(max(scene.start, times[0] - extension), min(scene.end, times[-1] + extension + 1))
         before, after = np.minimum(frames - times[0], 0), np.maximum(frames - times[-1], 0)
 

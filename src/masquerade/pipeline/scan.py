@@ -26,6 +26,7 @@ _NATIVE_UP_TO = 960  # a picture no larger than this is looked at as it is: then
 _LOOKS_PER_SECOND = 8.0
 _TILE_EVERY = 2  # coarse looks
 _REACH = 4.0  # side of a tile in faces: how far one may move from tile look to tile look
+_LARGE = 120.0  # pixels in the coarse look: only as wide faces are believed of half its size, where much looks like one
 _SMALL = 24.0  # pixels in the coarse look: wider faces need no tiles
 _HELD_BYTES = 128 << 20  # what may wait for a full look, so that long and large videos need no more memory
 _MOTION_SIDE = 160
@@ -118,14 +119,25 @@ class Scanner:
     def _look(self) -> None:
         """A coarse look at the newest frame, and at the small faces every few looks."""
         newest = self._held[-1]
-        scale_x, scale_y = self._scale
-        faces = detect_everywhere(self._detector, newest.thumbnail)
-        newest.faces = [_scaled(face, scale_x, scale_y) for face in faces]
+        newest.faces = [_scaled(face, *self._scale) for face in self._see(newest.thumbnail)]
         newest.seen = True
         self._since_look = 0
         self._looks += 1
         if self._small and self._looks % _TILE_EVERY == 0:
             self._small = self._follow(newest, self._small)
+
+    def _see(self, thumbnail: NDArray[np.uint8]) -> list[Face]:
+        """The faces of a thumbnail, in its pixels; very large ones are seen better at half its size."""
+        if self._native:
+            return detect_everywhere(self._detector, thumbnail)
+        height, width = thumbnail.shape[:2]
+        faces = detect_in_tiles(self._detector, thumbnail)
+        half = cv2.resize(thumbnail, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        for face in detect_in_tiles(self._detector, half):
+            large = _scaled(face, width / (width // 2), height / (height // 2))
+            if large.box.width >= _LARGE and not any(_same_place(large.box, f.box) for f in faces):
+                faces.append(large)
+        return faces
 
     def _follow(self, look: _Look, small: Sequence[Face]) -> list[Face]:
         """Tile look: where the small faces of a neighbouring look are in this one. Adds what is new to the look."""
