@@ -133,7 +133,7 @@ class Scanner:
         height, width = thumbnail.shape[:2]
         faces = detect_in_tiles(self._detector, thumbnail)
         half = cv2.resize(thumbnail, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        for face in detect_in_tiles(self._detector, half):
+        for face in detect_in_tiles(self._detector, np.asarray(half, np.uint8)):
             large = _scaled(face, width / (width // 2), height / (height // 2))
             if large.box.width >= _LARGE and not any(_same_place(large.box, f.box) for f in faces):
                 faces.append(large)
