@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SWSCALE_MATRIX = {6: 5, 10: 9}  # where libswscale's number of a matrix is not FFmpeg's
 
+_NOTHING: tuple[tuple[int, int, int, int], Pixels] = (0, 0, 0, 0), np.zeros((0, 0, 3), np.uint8)
+
 
 class Frame(ABC):
     """One picture of a video, or a photo.
@@ -39,6 +41,8 @@ class Frame(ABC):
     time: float
     width: int
     height: int
+    _last_read: tuple[tuple[int, int, int, int], Pixels] = _NOTHING
+    """Saves `write` from reading again what was just read."""
 
     @abstractmethod
     def thumbnail(self, width: int, height: int) -> NDArray[np.uint8]:
@@ -58,7 +62,9 @@ class Frame(ABC):
             ValueError: the region is empty or reaches outside the picture.
         """
         self._check(x, y, width, height)
-        return self._read(x, y, width, height)
+        pixels = self._read(x, y, width, height)
+        self._last_read = (x, y, width, height), pixels.copy()
+        return pixels
 
     def write(self, x: int, y: int, pixels: Pixels) -> None:
         """Put an edited region back, its first pixel at (x, y).
@@ -76,7 +82,10 @@ class Frame(ABC):
             raise ValueError(f"pixels must have shape (height, width, 3), not {pixels.shape}")
         height, width = pixels.shape[:2]
         self._check(x, y, width, height)
-        old = self._read(x, y, width, height)
+        region, old = self._last_read
+        if region != (x, y, width, height):
+            old = self._read(x, y, width, height)
+        self._last_read = _NOTHING
         if pixels.dtype != old.dtype:
             raise ValueError(f"pixels must be {old.dtype} as read gives, not {pixels.dtype}")
         differs = pixels != old

@@ -44,8 +44,8 @@ def analyze(
         info = reader.info
         scanner = Scanner(detector, info.width, info.height, info.fps)
         frames = 0
-        for frame in ahead(reader, DECODE_AHEAD):
-            scanner.add(frame)
+        for look in ahead(map(scanner.prepare, reader), DECODE_AHEAD):
+            scanner.add(look)
             frames += 1
             progress("analyze", frames, info.frames)
     if frames == 0:

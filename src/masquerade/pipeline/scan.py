@@ -46,7 +46,9 @@ def _same_place(a: Box, b: Box) -> bool:
 
 
 @dataclass(slots=True)
-class _Look:
+class Look:
+    """A frame and what is known of it."""
+
     frame: Frame
     thumbnail: NDArray[np.uint8]
     cut: bool
@@ -57,7 +59,7 @@ class _Look:
 
 
 class Scanner:
-    """Takes a video's frames in order and gives its tracks.
+    """Takes a video's frames in order, first through `prepare`, then through `add`, and gives its tracks.
 
     Args:
         detector: finds faces in RGB uint8 pictures.
@@ -74,32 +76,35 @@ class Scanner:
         held_frames = max(2, min(round(frame_rate), _HELD_BYTES // (width * height * 2)))
         self._full_every = held_frames
         self._tracker = Tracker(frame_rate=frame_rate)
-        self._held: list[_Look] = []  # since the last full look
+        self._held: list[Look] = []  # since the last full look
         self._small: list[Face] = []  # small faces that the tiles follow
         self._since_look = self._every
         self._looks = 0
         self._grey: NDArray[np.uint8] | None = None
         self._frames = 0
 
-    def add(self, frame: Frame) -> None:
-        """Looks at the next frame, or keeps it until the next look decides whether it is needed."""
+    def prepare(self, frame: Frame) -> Look:
+        """What can be said of the next frame without looking for faces; may run in a thread ahead of `add`."""
         thumbnail = frame.thumbnail(*self._size)
-        grey = self._shrink(thumbnail)
-        cut = self._grey is not None and scene_cut(self._grey, grey)
+        before, self._grey = self._grey, self._shrink(thumbnail)
+        cut = before is not None and scene_cut(before, self._grey)
         motion = np.eye(2, 3)
-        if self._grey is not None and not cut:
-            motion = camera_motion(self._grey, grey)
-            motion[:, 2] *= frame.width / grey.shape[1]
-        self._grey = grey
+        if before is not None and not cut:
+            motion = camera_motion(before, self._grey)
+            motion[:, 2] *= frame.width / before.shape[1]
+        return Look(frame, thumbnail, cut, motion)
+
+    def add(self, look: Look) -> None:
+        """Looks for faces in the next frame, or keeps it until the next full look."""
         self._frames += 1
-        if cut and self._held:
+        if look.cut and self._held:
             self._look_closely()
             self._small = []
-        self._held.append(_Look(frame, thumbnail, cut, motion))
+        self._held.append(look)
         self._since_look += 1
-        if cut or self._since_look >= self._every:
+        if look.cut or self._since_look >= self._every:
             self._look()
-        if cut or len(self._held) >= self._full_every:
+        if look.cut or len(self._held) >= self._full_every:
             self._look_closely()
 
     def finish(self) -> list[Track]:
@@ -139,7 +144,7 @@ class Scanner:
                 faces.append(large)
         return faces
 
-    def _follow(self, look: _Look, small: Sequence[Face]) -> list[Face]:
+    def _follow(self, look: Look, small: Sequence[Face]) -> list[Face]:
         """Tile look: where the small faces of a neighbouring look are in this one. Adds what is new to the look."""
         windows = [face.box.scaled(_REACH) for face in small]
         found = detect_in_windows(self._detector, look.frame, windows)
