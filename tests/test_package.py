@@ -82,7 +82,7 @@ def lines_of_code():
                         yield pytest.param(part.strip(), id=f"{path.name}: {part.strip()}")
 
 
-@pytest.mark.parametrize("line", lines_of_code())
+@pytest.mark.parametrize("line", list(lines_of_code()))
 def test_every_command_line_in_the_docs_is_understood(line):
     command, words = typer.main.get_command(app), shlex.split(line, comments=True)[1:]
     context = command.make_context("masquerade", words[:1])
