@@ -84,6 +84,8 @@ def test_a_person_may_write_the_short_form(tmp_path):
         (lambda p: p["people"][0]["faces"][0].update(frame=5000), "beyond"),
         (lambda p: p["people"].append(p["people"][0]), "same id"),
         (lambda p: p["people"][0]["faces"].append(p["people"][0]["faces"][0]), "ascend"),
+        (lambda p: p["people"][0]["faces"][0].update(box=[0, 0, 1e30, 9]), "not finite"),
+        (lambda p: p.update(manual=[{"box": [1, 1, 9, 9], "start": 5, "end": 2}]), "before it starts"),
         (lambda p: p.update(scope={"spans": [{"start": 5, "end": 2}]}), "before it starts"),
     ],
 )

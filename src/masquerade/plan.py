@@ -16,6 +16,9 @@ from masquerade.errors import PlanError
 from masquerade.types import Box, Face, Provenance, TrackedFace
 
 
+_FARTHEST = 1e6  # pixels: nothing that is photographed is larger
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -38,7 +41,7 @@ def _read_box(value: object) -> Box:
     if not isinstance(value, list | tuple) or len(value) != 4 or not all(isinstance(v, int | float) for v in value):
         raise ValueError("a box is four numbers: [x1, y1, x2, y2]")
     box = Box(*(float(v) for v in value))
-    if not (np.isfinite(list(box)).all() and box.x1 < box.x2 and box.y1 < box.y2):
+    if not (max(map(abs, box)) <= _FARTHEST and box.x1 < box.x2 and box.y1 < box.y2):
         raise ValueError(f"box {list(box)} is not finite, or has no area: [x1, y1, x2, y2] with x1 < x2 and y1 < y2")
     return box
 
@@ -170,6 +173,12 @@ class ManualBox(_Strict):
     box: PlanBox
     start: float = Field(default=0.0, ge=0)
     end: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ManualBox":
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"the box's time ends ({self.end} s) before it starts ({self.start} s)")
+        return self
 
 
 class Plan(_Strict):

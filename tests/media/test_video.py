@@ -587,3 +587,15 @@ def test_real_clips_pass_the_independent_check(tmp_path, name):
     command = [sys.executable, str(check), str(clip), str(tmp_path / "out.mp4")]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.strip()) == (0, "kept"), run.stderr
+
+
+def test_neither_texts_nor_playlists_are_taken_for_videos(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("a note\n" * 50)
+    with pytest.raises(InputError):
+        probe(path)
+    Clip().write(tmp_path / "real.mp4")
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text("ffconcat version 1.0\nfile real.mp4\n")
+    with pytest.raises(InputError):
+        probe(playlist)

@@ -38,6 +38,7 @@ from masquerade.media.frame import Layout, Orientation, Scaler, VideoFrame
 
 _MAX_SIDE = 16384  # what H.264, HEVC and VP9 hold at most; a header that says more is damaged or hostile
 _DEFAULT_RATE = Fraction(25)
+_NOT_VIDEO = frozenset({"concat", "hls", "sdp", "tty"})  # what FFmpeg makes of texts
 _SWSCALE = {BT601: 5, BT709: 1}  # libswscale's numbers of the matrices that RGB sources are coded with
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -519,7 +520,11 @@ class _Others:
 def _open(path: Path) -> av.container.InputContainer:
     # The prefix keeps a name such as "rtsp:1.mp4" from being taken as an address, and the list keeps a playlist that
     # calls itself a video from fetching anything.
-    return av.open(f"file:{path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
+    container = av.open(f"file:{path}", metadata_errors="replace", container_options={"protocol_whitelist": "file"})
+    if not _NOT_VIDEO.isdisjoint(container.format.name.split(",")):
+        container.close()
+        raise InputError("is a text or a playlist, not a video", path=path, hint="Name the video itself")
+    return container
 
 
 def _main_video(container: av.container.InputContainer, path: Path) -> VideoStream:
