@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from masquerade.errors import PlanError
 from masquerade.types import Box, Face, Provenance, TrackedFace
 
-
 _FARTHEST = 1e6  # pixels: nothing that is photographed is larger
 
 
