@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from masquerade.models.cards import PACKAGED, cards  # noqa: E402
 from masquerade.nets.encoder import ENCODERS  # noqa: E402
 from masquerade.train.export import averaged_encoder, export_encoder, read_encoder, settle  # noqa: E402
 
@@ -66,3 +69,17 @@ def test_a_checkpoint_gives_its_averaged_weights(tmp_path):
     assert all(
         torch.equal(a, b) for a, b in zip(found.state_dict().values(), encoder.state_dict().values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_packaged_encoder_is_what_its_card_says_and_can_be_trained_further(name):
+    card = cards()[name]
+    path = PACKAGED / f"{name}.onnx"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
+    encoder = read_encoder(path, name)
+    faces = torch.rand(2, *card.input.shape[1:]) * 2 - 1
+    session = onnxruntime.InferenceSession(path)
+    with torch.no_grad():
+        expected = encoder(faces).numpy()
+    found = session.run(None, {card.input.name: faces.numpy()})[0]
+    np.testing.assert_allclose((found * expected).sum(1), 1, atol=1e-4)
