@@ -44,7 +44,7 @@ def test_a_photo_in_a_process_of_its_own(tmp_path, media):
     said = process("anonymize", media / "face.png", "-o", tmp_path / "out.png", *SOLID)
     assert said.code == 0, said
     assert said.out == ""
-    assert said.err == f"{tmp_path / 'out.png'}: 1 faces replaced\n"
+    assert said.err == f"{tmp_path / 'out.png'}: 1 face replaced\n"
     assert "\x1b" not in said.err
     before, after = pixels(media / "face.png"), pixels(tmp_path / "out.png")
     assert green(after[FACE])
@@ -118,7 +118,7 @@ def test_colour_and_bars_on_a_terminal_only(tmp_path, media, plain):
     os.close(ours)
     assert done == 2
     assert "files" in seen, "the bar of the batch"
-    assert "1 faces replaced" in seen
+    assert "1 face replaced" in seen
     assert ("\x1b[1;31mmasquerade" in seen) is not plain, "red, or not"
 
 

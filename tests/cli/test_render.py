@@ -36,7 +36,7 @@ def pixels(path):
 
 def test_as_analyzed(plan, tmp_path):
     said = plan("face.png", lambda content: None)
-    assert (said.code, said.err) == (0, f"{tmp_path / 'o-face.png'}: 1 faces replaced\n")
+    assert (said.code, said.err) == (0, f"{tmp_path / 'o-face.png'}: 1 face replaced\n")
     assert pixels(tmp_path / "o-face.png")[FACE].max() == 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from masquerade.cli import common
-from masquerade.cli.common import print_json, say
+from masquerade.cli.common import counted, print_json, say
 from masquerade.errors import InputError
 from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
@@ -51,4 +51,6 @@ def analyze_command(
     if as_json:
         print_json({"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces})
     elif not quiet:
-        say(f"{target}: {len(plan.people)} people, {faces} faces in {plan.source.frames} frames")
+        tracks = counted(len(plan.people), "track", "tracks")
+        frames = counted(plan.source.frames, "frame", "frames")
+        say(f"{target}: {tracks}, {counted(faces, 'face', 'faces')} in {frames}")

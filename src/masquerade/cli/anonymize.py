@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from masquerade.cli import common
-from masquerade.cli.common import complain, out, print_json, say
+from masquerade.cli.common import complain, counted, out, print_json, say
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
 
@@ -80,9 +80,10 @@ def describe(result: Result) -> str:
         review = "; please review" if result.status == "review" else ""
         return f"{result.job.output}: done by an earlier run{review}"
     faces = sum(report.replaced.values())
-    what = "no face found" if not faces and not report.kept else f"{faces} faces replaced"
+    what = "no face found" if not faces and not report.kept else f"{counted(faces, 'face', 'faces')} replaced"
     if report.kind == "video":
-        what += f" in {report.frames} frames, {report.people} people"
+        people = counted(report.people, "track", "tracks")
+        what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {people}"
     if report.kept:
         what += f", {report.kept} left as they were"
     if report.dropped:

@@ -90,6 +90,11 @@ def complain(what: MasqueradeError | str) -> None:
         traceback.print_exception(what)
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number and its noun."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def print_json(value: object) -> None:
     """Machine-readable output, and nothing else, on standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))
