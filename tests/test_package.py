@@ -110,3 +110,9 @@ def test_the_exit_codes_in_the_docs_are_those_of_the_command():
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for words in ("0 means all anonymized", "1 could not run", "2 some input failed or needs review"):
         assert words in readme
+
+
+def test_every_error_code_stands_in_the_docs():
+    table = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z-]+)` \| (\w+) \|", table, re.M)
+    assert sorted(listed) == sorted((kind.code, kind.__name__) for kind in masquerade.MasqueradeError.__subclasses__())
