@@ -6,11 +6,13 @@ precision) is an error here.
 """
 
 import importlib.util
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -137,10 +139,8 @@ def open_session(
 
 class _OpenVINO(Session):
     def __init__(self, model: Path | bytes, precision: Precision, threads: int, shapes: Shapes) -> None:
-        core = _openvino_core()
-        import openvino as ov  # noqa: PLC0415
-
-        kind = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}[precision]
+        core, openvino = _openvino_core(), import_openvino()
+        kind = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16}[precision]
         settings: dict[str, Any] = {
             # Left alone it takes bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": kind,
@@ -157,7 +157,7 @@ class _OpenVINO(Session):
             raise _not_a_network(model) from error
         try:
             if shapes:
-                graph.reshape({name: ov.PartialShape(list(shape)) for name, shape in shapes.items()})
+                graph.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
             self._compiled = core.compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             raise EngineError(
@@ -171,7 +171,7 @@ class _OpenVINO(Session):
         self.engine, self.provider, self.precision = "openvino", "cpu", precision
         self.inputs = tuple(_openvino_port(port) for port in graph.inputs)
         self.outputs = tuple(_openvino_port(port) for port in graph.outputs)
-        self._tensor = ov.Tensor
+        self._tensor = openvino.Tensor
         self._idle: list[ov.InferRequest] = []
 
     def _run(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -288,13 +288,26 @@ def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-@cache
-def _openvino_core() -> "ov.Core":
+def import_openvino() -> ModuleType:
+    """OpenVINO, kept from calling home.
+
+    Importing it reports the import to a web analytics service unless its user has objected; whoever anonymizes faces
+    expects no such thing. It goes on without a word where the package that reports is missing, so here it is missing.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # Python's way to forbid an import
     try:
-        import openvino as ov  # noqa: PLC0415 - heavy, and not everyone's engine
+        import openvino  # noqa: PLC0415 - heavy, and not everyone's engine
     except ImportError as error:
         raise EngineError("openvino is not installed", hint="Run 'pip install openvino'.") from error
-    return ov.Core()
+    return openvino  # type: ignore[no-any-return]
+
+
+@cache
+def _openvino_core() -> "ov.Core":
+    return import_openvino().Core()
 
 
 def _openvino_port(port: "ov.Output") -> Port:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import WeightsError
+from masquerade.models.runtime import import_openvino
 from masquerade.train.data import SIDE, inputs
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -63,8 +64,7 @@ def both_ways(embed: Embed, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def openvino_model(model: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """The network of that file as a function of one batch; several threads may call it at once."""
-    import openvino  # noqa: PLC0415  heavy, and only teachers need it here
-
+    openvino = import_openvino()
     if not model.is_file():
         raise WeightsError("no such network", path=model, hint="Point --teachers at the folder that holds it")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
