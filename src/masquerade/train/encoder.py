@@ -173,7 +173,7 @@ def train_encoder(
 
     targets = np.concatenate([opinions(name, s) for (name, _), s in zip(archives, sets, strict=True)])
     if recipe.loss.centred:
-        targets = targets - targets.mean(0)
+        targets = targets - recipe.loss.centred * targets.mean(0)
         targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     validation = read_archive(data / recipe.data.validation, cache, labelled=True)
     torch.manual_seed(recipe.seed)

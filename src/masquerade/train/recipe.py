@@ -65,7 +65,7 @@ class EncoderLoss(_Strict):
     Attributes:
         teacher: whose embeddings to learn.
         both_ways: whether the teacher also looks at the mirror image, which is steadier and takes it twice as long.
-        centred: whether the teacher's mean is taken out first; for one that is not centred by itself.
+        centred: share of the teacher's mean that is taken out first; for one whose faces all lie to one side.
         distillation: weight of the cosine to the teacher's embedding.
         similarity: weight of the difference of similarity matrices.
         margin: which margin softmax.
@@ -75,7 +75,7 @@ class EncoderLoss(_Strict):
 
     teacher: Literal["fr_feature", "dlib"]
     both_ways: bool = True
-    centred: bool = False
+    centred: NonNegativeFloat = 0.0
     distillation: NonNegativeFloat
     similarity: NonNegativeFloat = 0.0
     margin: Literal["cosface", "arcface"]
