@@ -70,6 +70,8 @@ class InputSpec(_Data):
     """What black and white become."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    standardise: bool = False
+    """Whether each picture is brought to mean 0 and standard deviation 1 by itself, after all of the above."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -112,6 +114,25 @@ class MediaCard(Asset):
     task: Literal["demo"]
 
 
+Alignment = Literal["arcface", "dlib"]
+"""Where an encoder wants the five landmarks: the template of `faces.align`, or where dlib's own chips have them."""
+
+
+class Threshold(_Data):
+    """The cosine distance below which an encoder takes two faces for one person, and how far that can be trusted."""
+
+    far: Annotated[float, Field(gt=0, lt=1)]
+    """False acceptance rate."""
+    threshold: Annotated[float, Field(ge=0, le=2)]
+    low: Annotated[float, Field(ge=0, le=2)]
+    """The threshold's 95 % confidence interval, people resampled."""
+    high: Annotated[float, Field(ge=0, le=2)]
+    pairs: Annotated[int, Field(gt=0)]
+    """Impostor pairs it rests on."""
+    data: str
+    """Which faces, in words."""
+
+
 class WeightCard(Asset):
     """A network's weights."""
 
@@ -123,6 +144,10 @@ class WeightCard(Asset):
     """What it is bad at."""
     bfloat16: bool = False
     """Whether `runtime.check_precision` was passed, so that bfloat16 may be used on processors that have it."""
+    alignment: Alignment = "arcface"
+    """Of an encoder's crops."""
+    calibration: tuple[Threshold, ...] = ()
+    """Of an encoder."""
 
 
 _CARD: TypeAdapter[WeightCard | MediaCard] = TypeAdapter(
