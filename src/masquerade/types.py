@@ -107,10 +107,15 @@ class TrackedFace:
 class Track:
     """One person's way through a video, at most one face a frame, frames ascending.
 
+    A person who leaves and returns has one track, in several stretches.
+
     Attributes:
         id: positive, unique within a video, stable across runs.
         faces: what is known of each frame in which the person is covered.
+        identity: the person's mean, weighted by quality, of length 1, by the encoder that tracked them; None where no
+            face was good enough. Biometric data: it lives in memory only and is never written.
     """
 
     id: int
     faces: tuple[TrackedFace, ...]
+    identity: Embedding | None = None
