@@ -29,10 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from masquerade.faces.embed import open_encoder
 from masquerade.identity.anchors import slerp_to_distance
 from masquerade.identity.bank import (
     Bank,
-    Encoder,
+    EncoderInfo,
     centres,
     embed_archive,
     fit_distribution,
@@ -42,7 +43,6 @@ from masquerade.identity.bank import (
 )
 from masquerade.identity.keyring import SAFETY, Keyring, Policy
 from masquerade.identity.vault import Key, Vault, make_key
-from masquerade.models.runtime import open_session
 
 Vectors = NDArray[np.float32]
 TOGETHER = 4
@@ -75,7 +75,7 @@ def made_up(people: int, count: int) -> World:
 
     training = unit(rng.standard_normal((3000, 128)) @ axes)
     everyone = np.arange(len(training))
-    encoder = Encoder(
+    encoder = EncoderInfo(
         name="made-up",
         sha256="0" * 64,
         far_1e3=threshold_at(training, everyone, 1e-3),
@@ -95,8 +95,9 @@ def made_up(people: int, count: int) -> World:
 
 def from_faces(encoder: Path, faces: Path, people: int, count: int) -> World:
     """Real people: one picture for the attacker, half of the others for each video."""
-    bank = make_bank(encoder, faces, count)
-    embeddings, whose = embed_archive(open_session(encoder), faces)
+    opened = open_encoder(encoder, kind="arcface")
+    bank = make_bank(opened, faces, count)
+    embeddings, whose = embed_archive(opened, faces)
     chosen = np.flatnonzero(np.bincount(whose) >= 5)[:people]
     parts: list[list[Vectors]] = [[], [], []]
     for person in chosen:

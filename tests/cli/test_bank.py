@@ -14,7 +14,20 @@ def run(*arguments):
 
 
 def test_make_writes_a_bank_and_says_what_it_is(tiny_encoder, faces, tmp_path):  # noqa: F811
-    arguments = (tiny_encoder, faces, "-o", tmp_path / "bank.npz", "--count", 10, "--between", 0.1, "--threads", 1)
+    arguments = (
+        tiny_encoder,
+        faces,
+        "--kind",
+        "arcface",
+        "-o",
+        tmp_path / "bank.npz",
+        "--count",
+        10,
+        "--between",
+        0.1,
+        "--threads",
+        1,
+    )
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.output)
@@ -32,6 +45,6 @@ def test_make_writes_a_bank_and_says_what_it_is(tiny_encoder, faces, tmp_path): 
 def test_a_bad_place_or_archive_is_told_before_any_work(tiny_encoder, tmp_path):  # noqa: F811
     result = run(tiny_encoder, tmp_path / "none.zip", "-o", tmp_path / "no/bank.npz")
     assert isinstance(result.exception, OutputError)
-    result = run(tiny_encoder, tmp_path / "none.zip", "-o", tmp_path / "bank.npz")
+    result = run(tiny_encoder, tmp_path / "none.zip", "--kind", "arcface", "-o", tmp_path / "bank.npz")
     assert isinstance(result.exception, InputError)
     assert not (tmp_path / "bank.npz").exists()

@@ -11,9 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import ks_2samp
 
 from masquerade.errors import BankError, InputError, OptionError
+from masquerade.faces.embed import open_encoder
 from masquerade.identity.bank import (
     Bank,
-    Encoder,
+    EncoderInfo,
     centres,
     embed_archive,
     fit_distribution,
@@ -28,7 +29,7 @@ from tests.identity.population import Population, unit
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PEOPLE = Population(3000, seed=1).identities
 STRANGERS = Population(1000, seed=2).identities
-ENCODER = Encoder(name="made-up", sha256="ab" * 32, far_1e3=0.68, far_1e4=0.6)
+ENCODER = EncoderInfo(name="made-up", sha256="ab" * 32, far_1e3=0.68, far_1e4=0.6)
 
 
 MODEL = fit_distribution(PEOPLE)
@@ -191,9 +192,13 @@ def faces(tmp_path_factory):
     return path
 
 
+def opened(path):
+    return open_encoder(path, kind="arcface", threads=1)
+
+
 def test_an_archive_is_embedded_as_the_encoder_wants_it(tiny_encoder, faces):
     seen = []
-    embeddings, people = embed_archive(open_session(tiny_encoder, threads=1), faces, lambda *a: seen.append(a))
+    embeddings, people = embed_archive(opened(tiny_encoder), faces, lambda *a: seen.append(a))
     assert embeddings.shape == (450, 32)
     assert seen[-1] == (450, 450)
     assert np.bincount(people).tolist() == [3] * 150
@@ -207,33 +212,33 @@ def test_an_archive_is_embedded_as_the_encoder_wants_it(tiny_encoder, faces):
 
 
 def test_a_bank_is_made_end_to_end(tiny_encoder, faces, tmp_path):
-    bank = make_bank(tiny_encoder, faces, 20, seed=3, threads=1, min_between=0.1)
+    bank = make_bank(opened(tiny_encoder), faces, 20, seed=3, min_between=0.1)
     assert bank.info.encoder.sha256 == sha256(tiny_encoder)
     assert bank.info.people == 150
     assert bank.info.encoder.far_1e4 <= bank.info.encoder.far_1e3
     assert "450 pictures of 150 people (faces.zip)" in bank.info.made
-    embeddings, people = embed_archive(open_session(tiny_encoder, threads=1), faces)
+    embeddings, people = embed_archive(opened(tiny_encoder), faces)
     assert (1 - bank.members @ centres(embeddings, people).T).min() > bank.info.encoder.far_1e4
-    given = make_bank(tiny_encoder, faces, 5, threads=1, far_1e3=0.02, far_1e4=0.01)
+    given = make_bank(opened(tiny_encoder), faces, 5, far_1e3=0.02, far_1e4=0.01)
     assert (given.info.encoder.far_1e3, given.info.min_between) == (0.02, 0.02)
 
 
 def test_what_is_no_archive_of_faces_is_refused_by_name(tiny_encoder, tmp_path):
-    session = open_session(tiny_encoder, threads=1)
+    encoder = opened(tiny_encoder)
     with pytest.raises(InputError, match="no such archive"):
-        embed_archive(session, tmp_path / "none.zip")
+        embed_archive(encoder, tmp_path / "none.zip")
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(InputError, match=r"text\.zip"):
-        embed_archive(session, tmp_path / "text.zip")
+        embed_archive(encoder, tmp_path / "text.zip")
     for name, data in (("p/a.png", b"no picture"), ("p/a.png", b""), ("a.png", png(8, 8)), ("p/a.png", png(8, 9))):
         with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
             zipped.writestr(name, data)
         with pytest.raises(InputError, match=r"a\.png"):
-            embed_archive(session, tmp_path / "bad.zip")
+            embed_archive(encoder, tmp_path / "bad.zip")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
     with pytest.raises(InputError, match="empty"):
-        embed_archive(session, tmp_path / "empty.zip")
+        embed_archive(encoder, tmp_path / "empty.zip")
 
 
 def png(height, width):
@@ -244,7 +249,7 @@ def png(height, width):
 def test_a_bank_of_a_real_encoder_is_lifelike_and_nobody():
     embeddings, people = real_embeddings(150, 4)
     population = centres(embeddings, people)
-    encoder = Encoder(name="real", sha256="0" * 64, far_1e3=0.658, far_1e4=0.578)
+    encoder = EncoderInfo(name="real", sha256="0" * 64, far_1e3=0.658, far_1e4=0.578)
     model = fit_distribution(population)
     bank = sample_bank(model, 256, training_centres=population, encoder=encoder, min_between=0.658, seed=0)
     assert (1 - bank.members @ population.T).min() > 0.578

@@ -8,13 +8,13 @@ from scipy.stats import chisquare, ks_2samp
 
 from masquerade.errors import BankError, OptionError, VaultError
 from masquerade.identity.anchors import safe_window
-from masquerade.identity.bank import Encoder, centres, fit_distribution, sample_bank
+from masquerade.identity.bank import EncoderInfo, centres, fit_distribution, sample_bank
 from masquerade.identity.keyring import SAFETY, Keyring, Policy, keyed_order
 from masquerade.identity.vault import Key, Vault, make_key
 from tests.identity.population import Population, unit
 from tests.identity.test_bank import SHARED, real_embeddings
 
-ENCODER = Encoder(name="made-up", sha256="ab" * 32, far_1e3=0.66, far_1e4=0.58)
+ENCODER = EncoderInfo(name="made-up", sha256="ab" * 32, far_1e3=0.66, far_1e4=0.58)
 POPULATION = Population(1500, seed=1)
 MODEL = fit_distribution(POPULATION.identities)
 
@@ -298,7 +298,7 @@ def test_real_faces_keep_theirs_from_video_to_video(vault):
     first = centres(embeddings[number < 2], people[number < 2])  # "videos" of two pictures a person
     second = centres(embeddings[number >= 2], people[number >= 2])
     population = centres(embeddings, people)
-    encoder = Encoder(name="real", sha256="0" * 64, far_1e3=0.658, far_1e4=0.578)
+    encoder = EncoderInfo(name="real", sha256="0" * 64, far_1e3=0.658, far_1e4=0.578)
     model = fit_distribution(population)
     bank = sample_bank(model, 256, training_centres=population, encoder=encoder, min_between=0.658, seed=0)
     worn = Keyring(bank, Policy.CONSISTENT, vault=vault).assign(dict(enumerate(first)))

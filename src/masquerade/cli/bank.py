@@ -9,6 +9,7 @@ from rich.markup import escape
 from masquerade.cli import common
 from masquerade.cli.common import err, print_json
 from masquerade.errors import OutputError
+from masquerade.faces.embed import open_encoder
 from masquerade.identity.bank import make_bank
 
 app = typer.Typer(help="Banks of fabricated faces that belong to nobody.", no_args_is_help=True)
@@ -17,7 +18,10 @@ app = typer.Typer(help="Banks of fabricated faces that belong to nobody.", no_ar
 @app.command("make")
 def make_command(
     encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER.onnx", help="The encoder that drives the swapper.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="ENCODER", help="The one that drives the swapper: driver, or a file.", show_default=False
+        ),
     ],
     faces: Annotated[
         Path,
@@ -32,16 +36,21 @@ def make_command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bank.", min=0)] = 0,
     far_1e3: Annotated[
         float | None,
-        typer.Option("--far-1e3", help="The encoder's distance at FAR 1e-3.", show_default="measured", min=0, max=1),
+        typer.Option(
+            "--far-1e3", help="The encoder's distance at FAR 1e-3.", show_default="its calibration's", min=0, max=1
+        ),
     ] = None,
     far_1e4: Annotated[
         float | None,
-        typer.Option("--far-1e4", help="The encoder's distance at FAR 1e-4.", show_default="measured", min=0, max=1),
+        typer.Option(
+            "--far-1e4", help="The encoder's distance at FAR 1e-4.", show_default="its calibration's", min=0, max=1
+        ),
     ] = None,
     between: Annotated[
         float | None,
         typer.Option(help="Least distance of any two faces.", show_default="that at FAR 1e-3", min=0, max=2),
     ] = None,
+    kind: common.EncoderKind = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     as_json: common.Json = False,
@@ -51,14 +60,13 @@ def make_command(
         raise OutputError("its folder does not exist", path=output, hint="Create the folder first")
     with common.bar(quiet or as_json) as progress:
         bank = make_bank(
-            encoder,
+            open_encoder(encoder, kind=kind, threads=threads),
             faces,
             count,
             seed=seed,
             far_1e3=far_1e3,
             far_1e4=far_1e4,
             min_between=between,
-            threads=threads,
             progress=lambda done, total: progress("faces", done, total),
         )
     bank.save(output)

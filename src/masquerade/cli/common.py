@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from masquerade.errors import MasqueradeError, OptionError
 from masquerade.faces.detect import DETECTORS, Detector, open_detector
+from masquerade.faces.embed import KINDS
 from masquerade.models import Engine as EngineName
 from masquerade.pipeline.progress import Progress as Told
 from masquerade.pipeline.progress import silent
@@ -44,6 +45,10 @@ MinFace = Annotated[float, typer.Option(help="Only faces at least this many pixe
 DetectorName = Annotated[str, typer.Option("--detector", help=f"One of {', '.join(DETECTORS)}.")]
 Weights = Annotated[
     Path | None, typer.Option(help="The detector's ONNX file, instead of the store's.", show_default=False)
+]
+EncoderKind = Annotated[
+    str | None,
+    typer.Option("--kind", help=f"What an encoder's own file is: {', '.join(KINDS)}.", show_default=False),
 ]
 Engine = Annotated[Literal["auto", "openvino", "onnxruntime"], typer.Option(help="What runs the networks.")]
 Provider = Annotated[

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from masquerade.errors import BankError, InputError, OptionError
-from masquerade.media.files import atomic_output, check_readable, sha256
-from masquerade.models.runtime import Session, open_session
+from masquerade.faces.embed import Encoder
+from masquerade.media.files import atomic_output, check_readable
 from masquerade.version import __version__
 
 _SIDE = 112
@@ -37,7 +37,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Distance = Annotated[float, Field(ge=0, le=2)]
 
 
-class Encoder(BaseModel):
+class EncoderInfo(BaseModel):
     """The encoder on whose sphere a bank lies, and its calibrated thresholds in cosine distance."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -56,7 +56,7 @@ class BankInfo(BaseModel):
 
     format: Literal["masquerade-bank"] = "masquerade-bank"
     version: Literal[1] = 1
-    encoder: Encoder
+    encoder: EncoderInfo
     count: Annotated[int, Field(gt=0)]
     dimensions: Annotated[int, Field(gt=1)]
     min_between: Distance
@@ -200,7 +200,7 @@ def sample_bank(
     count: int,
     *,
     training_centres: Vectors,
-    encoder: Encoder,
+    encoder: EncoderInfo,
     min_between: float,
     seed: int,
     made: str = "",
@@ -257,7 +257,7 @@ def sample_bank(
 
 
 def make_bank(
-    encoder: Path,
+    encoder: Encoder,
     faces: Path,
     count: int,
     *,
@@ -265,69 +265,65 @@ def make_bank(
     far_1e3: float | None = None,
     far_1e4: float | None = None,
     min_between: float | None = None,
-    threads: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bank:
     """A bank for an encoder, from an archive of faces.
 
     Args:
-        encoder: ONNX file: 112 px ArcFace crops, RGB in [−1, 1], (n, 3, 112, 112) → embeddings (n, d).
+        encoder: the one that will drive the generator.
         faces: zip of aligned square crops, `<person>/<picture>`.
         count: members.
         seed: of the drawing.
-        far_1e3: the encoder's calibrated thresholds. Where they are None they are measured on `faces`; people the
-            encoder was trained on lie farther apart than others, so that a measured threshold errs on the strict side.
+        far_1e3: the encoder's thresholds. Where they are None they are those of its calibration, and where it has none
+            they are measured on `faces`; people the encoder was trained on lie farther apart than others, so that a
+            measured threshold errs on the strict side.
         far_1e4: see `far_1e3`.
         min_between: how far members are apart; None for `far_1e3`, so that nobody can take one for another.
-        threads: for the encoder; 0 for all cores.
         progress: called with (faces embedded, faces in all).
 
     Raises:
         InputError: the archive cannot be read.
-        WeightsError, EngineError: the encoder cannot run.
+        EngineError: the encoder cannot run.
         BankError: so many faces do not fit.
     """
-    embeddings, people = embed_archive(open_session(encoder, threads=threads), faces, progress)
-    known = Encoder(
-        name=encoder.stem,
-        sha256=sha256(encoder),
-        far_1e3=threshold_at(embeddings, people, 1e-3) if far_1e3 is None else far_1e3,
-        far_1e4=threshold_at(embeddings, people, 1e-4) if far_1e4 is None else far_1e4,
-    )
+    embeddings, people = embed_archive(encoder, faces, progress)
+    known = {entry.far: entry.threshold for entry in encoder.calibration}
+    known |= {far: given for far, given in ((1e-3, far_1e3), (1e-4, far_1e4)) if given is not None}
+    measured = [far for far in (1e-3, 1e-4) if far not in known]
+    known |= {far: threshold_at(embeddings, people, far) for far in measured}
+    info = EncoderInfo(name=encoder.name, sha256=encoder.sha256, far_1e3=known[1e-3], far_1e4=known[1e-4])
     population = centres(embeddings, people)
     model = fit_distribution(population)
-    measured = "measured on them" if far_1e3 is None or far_1e4 is None else "given"
     return sample_bank(
         model,
         count,
         training_centres=population,
-        encoder=known,
-        min_between=known.far_1e3 if min_between is None else min_between,
+        encoder=info,
+        min_between=info.far_1e3 if min_between is None else min_between,
         seed=seed,
         made=f"drawn from a Gaussian of {len(model.axes)} axes fitted to {len(people)} pictures of {len(population)} "
-        f"people ({faces.name}); thresholds {measured}",
+        f"people ({faces.name}); thresholds {'measured on them' if measured else 'given'}",
     )
 
 
 def embed_archive(
-    session: Session, archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    encoder: Encoder, archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[Vectors, NDArray[np.int64]]:
     """All faces of an archive → unit vectors (n, d) and whose each is (n,), numbered from 0.
 
     Raises:
         InputError: the archive is missing, empty, or holds what is not a square picture in a person's folder.
-        EngineError: the network does not take such crops.
+        EngineError: the encoder cannot run.
     """
     vectors, people = [], []
     for crops, whose, total in _batches(archive):
-        (output,) = session.run({session.inputs[0].name: crops}).values()
-        vectors.append(_unit(output))
+        vectors.append(encoder.embed_crops(crops))
         people += whose
         progress(len(people), total)
     return np.concatenate(vectors), np.unique(people, return_inverse=True)[1].astype(np.int64)
 
 
-def _batches(archive: Path) -> Iterator[tuple[NDArray[np.float32], list[str], int]]:
+def _batches(archive: Path) -> Iterator[tuple[NDArray[np.uint8], list[str], int]]:
     try:
         with zipfile.ZipFile(archive) as zipped:
             names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
@@ -343,13 +339,11 @@ def _batches(archive: Path) -> Iterator[tuple[NDArray[np.float32], list[str], in
         raise InputError(f"is no zip that can be read ({error})", path=archive) from error
 
 
-def _crop(data: bytes, name: str, archive: Path) -> NDArray[np.float32]:
+def _crop(data: bytes, name: str, archive: Path) -> NDArray[np.uint8]:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if picture is None or picture.shape[0] != picture.shape[1] or "/" not in name:
         raise InputError(f"{name} is not a square picture in a folder named after its person", path=archive)
-    small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    crop: NDArray[np.float32] = small.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-    return crop
+    return np.asarray(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _unit(vectors: NDArray[np.floating] | NDArray[np.int8]) -> Vectors:

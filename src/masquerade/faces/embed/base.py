@@ -142,8 +142,7 @@ class Encoder:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > 0).all()):
             raise EngineError(f"the encoder {self.name} gave a vector that is 0 or not finite for a face")
-        unit: NDArray[np.float32] = vectors / length
-        return unit
+        return np.asarray(vectors / length, np.float32)
 
     def _prepare(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB (n, side, side, 3) → the network's input, filled up to its batch where that is fixed."""
