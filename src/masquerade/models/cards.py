@@ -133,6 +133,30 @@ class Threshold(_Data):
     """Which faces, in words."""
 
 
+SwapAlignment = Literal["arcface", "arcface-128", "ffhq"]
+"""Where a swapper wants the five landmarks; see `swap.neural.TEMPLATES`."""
+
+
+class SwapSpec(_Data):
+    """How a swapper is told whose face to show, and what it gives back. The target goes in as `InputSpec` says."""
+
+    identity: str
+    """The input that takes the identity, (n, d)."""
+    crop: str
+    """The output with the new face, in the layout and colours of the target."""
+    mask: str | None = None
+    """The output that says where the new face replaces the target, 0 to 1; None if there is none."""
+    range: tuple[float, float]
+    """What black and white are in `crop`."""
+    encoder: str
+    """In whose space identities lie: an encoder's card."""
+    answers: Literal["swap", "fiva"] = "swap"
+    """Whether the face of the identity comes out, or that of its negation."""
+    alignment: SwapAlignment = "arcface"
+    projection: str | None = None
+    """An initializer of the file, (d, e), through which identities go first; they are brought back to length 1."""
+
+
 class WeightCard(Asset):
     """A network's weights."""
 
@@ -148,6 +172,18 @@ class WeightCard(Asset):
     """Of an encoder's crops."""
     calibration: tuple[Threshold, ...] = ()
     """Of an encoder."""
+    swap: SwapSpec | None = None
+    """Of a swapper."""
+
+
+class UserSwapper(_Data):
+    """What must be known of a swapper that a user brings."""
+
+    file: str
+    """Its ONNX file, from the card's folder."""
+    name: str
+    input: InputSpec
+    swap: SwapSpec
 
 
 _CARD: TypeAdapter[WeightCard | MediaCard] = TypeAdapter(
