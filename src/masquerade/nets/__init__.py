@@ -2,6 +2,7 @@
 
 from masquerade.nets.base import Generated, Generator, to_onnx
 from masquerade.nets.ciagan import CIAGAN
+from masquerade.nets.compact import Compact
 from masquerade.nets.deepprivacy import DeepPrivacy
 from masquerade.nets.facedancer import CONFIGURATIONS, Configuration, Discriminator, FaceDancer, Fusion
 from masquerade.nets.faceshifter import FaceShifter
@@ -16,6 +17,7 @@ __all__ = [
     "CONFIGURATIONS",
     "FIVA",
     "GENERATORS",
+    "Compact",
     "Configuration",
     "DeepPrivacy",
     "Discriminator",

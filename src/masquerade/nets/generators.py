@@ -1,10 +1,11 @@
-"""All generators by name, each at the size of its paper unless told otherwise."""
+"""All generators by name, each at the size of its paper (Compact: as it ships) unless told otherwise."""
 
 from collections.abc import Callable
 from functools import partial
 
 from masquerade.nets.base import Generator
 from masquerade.nets.ciagan import CIAGAN
+from masquerade.nets.compact import Compact
 from masquerade.nets.deepprivacy import DeepPrivacy
 from masquerade.nets.facedancer import CONFIGURATIONS, FaceDancer
 from masquerade.nets.faceshifter import FaceShifter
@@ -13,6 +14,7 @@ from masquerade.nets.simswap import SimSwap
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
     **{f"facedancer-{name}": partial(FaceDancer, configuration) for name, configuration in CONFIGURATIONS.items()},
+    "compact": Compact,
     "simswap": SimSwap,
     "faceshifter": FaceShifter,
     "fiva": FIVA,

@@ -1,0 +1,68 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masquerade.nets.compact import AdaIN, Compact  # noqa: E402
+from masquerade.nets.discriminator import CompactDiscriminator  # noqa: E402
+from masquerade.nets.summary import build, multiply_adds, parameters  # noqa: E402
+from tests.nets.generators import (  # noqa: E402
+    check_export,
+    check_half_precision,
+    check_identity_matters,
+    check_learns,
+    check_shapes,
+)
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(1)
+    return Compact(side=64, dimensions=16, widths=(8, 12, 16, 24), style=16)
+
+
+def test_it_makes_a_crop_of_the_identity(net):
+    check_shapes(net)
+    check_identity_matters(net)
+
+
+def test_it_learns(net):
+    check_learns(net)
+
+
+def test_it_exports(net):
+    check_export(net)
+
+
+def test_it_runs_in_half_precision(net):
+    check_half_precision(net)
+
+
+def test_what_ships_stays_small():
+    net = build("compact")
+    assert net.side == 128 and net.dimensions == 512
+    assert parameters(net) <= 6e6
+    assert multiply_adds(net) <= 1.25e9
+
+
+def test_adain_is_a_norm_followed_by_the_identitys_gain_and_offset():
+    torch.manual_seed(2)
+    adain, x, style = AdaIN(4, 6), 3 + 5 * torch.randn(2, 4, 9, 9), torch.randn(2, 6)
+    gain, offset = adain.affine(style)[:, :, None, None].split(4, dim=1)
+    normed = torch.nn.functional.instance_norm(x, eps=1e-3)
+    assert torch.allclose(adain(x, style), (1 + gain) * normed + offset, atol=1e-4)
+
+
+def test_the_discriminator_learns_to_tell_two_kinds_of_pictures_apart():
+    torch.manual_seed(3)
+    judge = CompactDiscriminator(widths=(8, 8, 16, 16))
+    assert [tuple(m.shape[1:]) for m in judge(torch.zeros(1, 3, 64, 64))] == [
+        (8, 32, 32), (8, 16, 16), (16, 8, 8), (16, 4, 4), (16, 4, 4), (1, 4, 4)
+    ]  # fmt: skip
+    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    smooth = torch.rand(8, 3, 1, 1) * torch.ones(8, 3, 64, 64)
+    rough = smooth + 0.3 * torch.randn(8, 3, 64, 64)
+    for _ in range(15):
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(torch.cat([judge(smooth)[-1], -judge(rough)[-1]])).mean().backward()
+        optimizer.step()
+    assert float(judge(rough)[-1].min()) > float(judge(smooth)[-1].max())
