@@ -148,13 +148,15 @@ class Encoder:
         """RGB (n, side, side, 3) → the network's input, filled up to its batch where that is fixed."""
         spec = self._spec
         low, high = spec.range
-        pixels = faces.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
+        pixels: NDArray[np.float32] = faces.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
         if spec.colour == "BGR":
             pixels = pixels[..., ::-1]
-        pixels = (pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+        pixels = np.asarray((pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32), np.float32)
         if spec.standardise:
-            mean, std = pixels.mean((1, 2, 3), keepdims=True), pixels.std((1, 2, 3), keepdims=True)
-            pixels = (pixels - mean) / np.maximum(std, np.float32(1 / np.sqrt(pixels[0].size)))
+            std = np.std(pixels, axis=(1, 2, 3), keepdims=True)
+            pixels = pixels - pixels.mean(axis=(1, 2, 3), keepdims=True)
+            # As FaceNet has it: a flat picture is not blown up.
+            pixels = np.asarray(pixels / np.maximum(std, 1 / np.sqrt(pixels[0].size)), np.float32)
         missing = self._batch - len(faces) if self._fixed else 0
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)])
