@@ -79,11 +79,11 @@ class Swapper(Protocol):
 class Guard(Protocol):
     """Looks at a swapped face with an encoder that took no part in making it."""
 
-    def gone(self, originals: NDArray[np.float32], swapped: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def gone(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether the person can no longer be recognised, neither by the identity z nor by its negation -z.
 
         Args:
-            originals, swapped: float32 (n, 3, side, side) in [-1, 1], RGB, aligned alike.
+            originals, swapped: RGB uint8 (n, side, side, 3), both aligned alike to the ArcFace template.
 
         Returns:
             bool (n,): False where the face must not be written.

@@ -1,0 +1,150 @@
+"""A swapped crop → back into the picture, without a seam. Pure functions.
+
+A swapper sees a face at its own side and says what the whole crop should look like. Three things stand between that
+and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
+go over into each other at its edge (`matched`), and a face that is larger in the picture than in the crop must not
+look smoother than what surrounds it (`grain`).
+"""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import FaceError
+from masquerade.faces.align import Matrix, paste, scale_of, warp
+from masquerade.types import Pixels
+
+Crop = NDArray[np.float32]
+"""RGB in [−1, 1], (side, side, 3)."""
+
+Mask = NDArray[np.float32]
+"""0 to 1, (side, side)."""
+
+_FEATHER = 0.09
+"""Width of the soft edge, in sides of the crop."""
+_ROUNDNESS = 3.0
+"""Exponent of the oval: 2 is an ellipse, more is squarer. Cheeks and jaw fill corners that an ellipse leaves out."""
+_REACH = 0.16
+"""How far a difference in colour at the edge is carried into the face: a Gaussian's sigma, in sides of the crop."""
+_STRONGEST = 0.25
+"""Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
+
+
+def face_mask(template: NDArray[np.float32], side: int) -> Mask:
+    """Where a face lies in a crop whose five landmarks lie at `template`: 1 inside, a soft edge, 0 at the border.
+
+    Proportions are those of a face seen from the front: it reaches 1.3 eye distances to either side of its middle line,
+    one and a half above the eyes, and as far below the mouth as the mouth is below the nose, and again half of that.
+
+    Args:
+        template: (5, 2), pixels of the crop.
+        side: of the crop.
+    """
+    eyes, nose, mouth = template[:2].mean(axis=0), template[2], template[3:].mean(axis=0)
+    between = float(np.linalg.norm(template[1] - template[0]))
+    top, bottom = eyes[1] - 1.5 * between, mouth[1] + 1.5 * (mouth[1] - nose[1])
+    half_w, half_h = 1.3 * between, (bottom - top) / 2
+    x, y = np.arange(side) - eyes[0], np.arange(side) - (top + bottom) / 2
+    radius = (np.abs(x / half_w)[None] ** _ROUNDNESS + np.abs(y / half_h)[:, None] ** _ROUNDNESS) ** (1 / _ROUNDNESS)
+    oval = (1 - radius) * min(half_w, half_h) / (_FEATHER * side) + 0.5
+    # Beyond the crop there is nothing to show, so the mask fades out before its border wherever the face goes on.
+    to_border = np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side)) / (_FEATHER * side)
+    return _smooth(np.minimum(oval, np.minimum(to_border[None], to_border[:, None])))
+
+
+def matched(new: Crop, old: Crop, mask: Mask) -> Crop:
+    """The new face in the light of the old one: what differs at the mask's edge is carried smoothly inwards.
+
+    Only slow differences are taken over, no detail: they say how bright the light is and from where it comes, not whose
+    face it falls on.
+
+    Args:
+        new, old: the crop after and before.
+        mask: where the new face will show.
+    """
+    side = len(new)
+    # In small, where a wide Gaussian costs nothing.
+    small = (max(8, side // 4),) * 2
+    edge = cv2.resize(mask * (1 - mask), small, interpolation=cv2.INTER_AREA)[..., None]
+    difference = cv2.resize((old - new).clip(-_STRONGEST, _STRONGEST), small, interpolation=cv2.INTER_AREA)
+    sigma = _REACH * small[0]
+    total = _blurred(difference * edge, sigma)
+    weight = _blurred(np.repeat(edge, 3, axis=2), sigma)
+    correction = cv2.resize(total / np.maximum(weight, 1e-6), (side, side), interpolation=cv2.INTER_CUBIC)
+    corrected: Crop = (new + correction).clip(-1, 1)
+    return corrected
+
+
+def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop | None = None, seed: int = 0) -> Pixels:
+    """The picture with the new face in it.
+
+    Args:
+        picture: RGB, uint8 or uint16, (height, width, 3).
+        new: what the swapper made.
+        matrix: maps the picture's pixels to the crop's.
+        mask: `face_mask`, or that times the swapper's own.
+        old: what the swapper was given; taken from the picture if not at hand.
+        seed: of the grain, so that the same picture is always finished alike.
+
+    Returns:
+        A new picture; pixels outside the mask have their old bits.
+
+    Raises:
+        FaceError: sizes or types that do not belong together.
+    """
+    if new.dtype != np.float32 or new.shape != (*mask.shape, 3):
+        raise FaceError(f"a new face is float32 and as large as its mask, not {new.dtype} {new.shape} for {mask.shape}")
+    if old is None:
+        old = cut(picture, matrix, len(mask))
+    finished = (matched(new, old, mask) + 1) / 2
+    enlarged = 1 / scale_of(matrix)
+    if enlarged > 1:
+        finished = finished + grain(picture, matrix, mask, enlarged, seed)
+    crop = (finished.clip(0, 1) * np.iinfo(picture.dtype).max).round().astype(picture.dtype)
+    # Both are of the picture's own type, which the checker cannot see through a union.
+    return paste(cast("NDArray[np.uint8]", picture), cast("NDArray[np.uint8]", crop), matrix, mask)
+
+
+def grain(picture: Pixels, matrix: Matrix, mask: Mask, enlarged: float, seed: int) -> NDArray[np.float32]:
+    """Noise as strong as the picture's own, which the swapper has averaged away: (side, side, 1), in shares of white.
+
+    How strong it is is measured where the face is, by the median of the finest differences, which edges do not move.
+    What is seen is what is left after enlarging: bilinear interpolation takes more than half of the strength away.
+    """
+    side = len(mask)
+    height, width = picture.shape[:2]
+    corners = cv2.transform(np.array([[[0.0, 0.0], [side, side]]]), cv2.invertAffineTransform(matrix))[0]
+    (x1, y1), (x2, y2) = np.sort(np.clip(corners, 0, [width, height]), axis=0).astype(int)
+    part = picture[y1:y2, x1:x2].mean(axis=2) / np.iinfo(picture.dtype).max
+    if min(part.shape) < 8:
+        return np.zeros((side, side, 1), np.float32)
+    finest = part[:-1, :-1] - part[1:, :-1] - part[:-1, 1:] + part[1:, 1:]
+    sigma = float(np.median(np.abs(finest))) / 0.6745 / 2
+    rng = np.random.default_rng(seed)
+    noise: NDArray[np.float32] = rng.normal(0, min(sigma, 0.03), (side, side, 1)).astype(np.float32)
+    return noise
+
+
+def cut(picture: Pixels, matrix: Matrix, side: int) -> Crop:
+    """The crop of `side` pixels that the matrix maps the picture to."""
+    shown = warp(cast("NDArray[np.uint8]", picture), matrix, (side, side))
+    crop: Crop = shown.astype(np.float32) * np.float32(2 / np.iinfo(picture.dtype).max) - np.float32(1)
+    return crop
+
+
+def to_pixels(crop: Crop) -> NDArray[np.uint8]:
+    """[−1, 1] → 0 to 255."""
+    return ((crop + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+
+
+def _smooth(ramp: NDArray[np.floating]) -> Mask:
+    """0 below 0, 1 above 1, between them without a corner at either end."""
+    t = ramp.clip(0, 1)
+    smooth: Mask = (t * t * (3 - 2 * t)).astype(np.float32)
+    return smooth
+
+
+def _blurred(maps: NDArray[np.floating], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(maps.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))

@@ -1,0 +1,142 @@
+"""The walk of a swap: picture → crop → swapper → blend → guard → picture. What fails on the way is not written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import EngineError, FaceError
+from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform
+from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
+from masquerade.swap.blend import blend, cut, face_mask, to_pixels
+from masquerade.types import Embedding, Face, Pixels
+
+SMALLEST = 24.0
+"""Pixels of a face's width below which no encoder can say whether the person is gone."""
+
+GUARD_SIDE = 112
+_BATCH = 8
+_AROUND = 4  # pixels about a crop that take part in smoothing it back into the picture
+
+
+class Outcome(StrEnum):
+    """What became of a face. All but the first leave the picture as it was: the caller must redact."""
+
+    SWAPPED = "swapped"
+    TOO_SMALL = "too small"
+    """Or without the landmarks that alignment needs."""
+    RECOGNISED = "recognised"
+    """The guard still knew the person."""
+    FAILED = "failed"
+    """The network gave nothing usable, or the face lies outside the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A face and whom it shall show.
+
+    Attributes:
+        face: with landmarks of this very picture.
+        identity: what the swapper is to be given, a unit vector (d,); of nobody who lives.
+        seed: of the grain; the same one gives the same picture.
+    """
+
+    face: Face
+    identity: Embedding
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """One face taken out of the picture."""
+
+    x: int
+    y: int
+    pixels: Pixels
+    """The part of the picture around the crop."""
+    matrix: Matrix
+    """That part's pixels → the swapper's crop."""
+    upright: Matrix
+    """That part's pixels → the guard's crop."""
+    crop: NDArray[np.float32]
+
+
+class Imposer:
+    """Puts fabricated faces on a canvas, each only after the guard has seen it as it will be written.
+
+    Args:
+        swapper: makes the faces.
+        template: where the five landmarks lie in its crops, (5, 2), pixels.
+        guard: has the last word.
+    """
+
+    def __init__(self, swapper: Swapper, template: NDArray[np.float32], guard: Guard) -> None:
+        self._swapper, self._template, self._guard = swapper, template, guard
+        self._mask = face_mask(template, swapper.side)
+
+    def impose(self, canvas: Canvas, tasks: Sequence[Task]) -> list[Outcome]:
+        """Swaps the faces of one picture.
+
+        Args:
+            canvas: edited in place, where the outcome is `SWAPPED` and nowhere else.
+            tasks: in the order in which they are to lie upon each other.
+
+        Returns:
+            An outcome for each task.
+        """
+        cuts = [self._cut(canvas, task.face) for task in tasks]
+        outcomes = [found if isinstance(found, Outcome) else Outcome.FAILED for found in cuts]
+        todo = [(i, found) for i, found in enumerate(cuts) if isinstance(found, _Cut)]
+        for start in range(0, len(todo), _BATCH):
+            some = todo[start : start + _BATCH]
+            crops = np.stack([old.crop.transpose(2, 0, 1) for _, old in some])
+            try:
+                made = self._swapper.swap(crops, np.stack([tasks[i].identity for i, _ in some]))
+            except EngineError:
+                continue
+            for place, (i, old) in enumerate(some):
+                outcomes[i] = self._write(canvas, old, made, place, tasks[i].seed)
+        return outcomes
+
+    def _cut(self, canvas: Canvas, face: Face) -> "_Cut | Outcome":
+        if face.landmarks is None or face.box.width < SMALLEST:
+            return Outcome.TOO_SMALL
+        try:
+            matrix = estimate_similarity(face.landmarks, self._template)
+            upright = estimate_similarity(face.landmarks, template(GUARD_SIDE))
+        except FaceError:
+            return Outcome.TOO_SMALL
+        side = self._swapper.side
+        corners = transform([[0, 0], [side, 0], [side, side], [0, side]], invert(matrix))
+        limit = np.array([canvas.width, canvas.height])
+        (x1, y1), (x2, y2) = (
+            np.clip(np.floor(corners.min(axis=0)) - _AROUND, 0, limit).astype(int).tolist(),
+            np.clip(np.ceil(corners.max(axis=0)) + _AROUND, 0, limit).astype(int).tolist(),
+        )
+        if x2 - x1 < 1 or y2 - y1 < 1:
+            return Outcome.FAILED
+        pixels = canvas.read(x1, y1, x2 - x1, y2 - y1)
+        here = _seen_from(matrix, x1, y1)
+        return _Cut(x1, y1, pixels, here, _seen_from(upright, x1, y1), cut(pixels, here, side))
+
+    def _write(self, canvas: Canvas, old: _Cut, made: Swapped, place: int, seed: int) -> Outcome:
+        mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
+        new = np.ascontiguousarray(made.crops[place].transpose(1, 2, 0))
+        # Neighbours may overlap: what was written meanwhile stays.
+        height, width = old.pixels.shape[:2]
+        now = canvas.read(old.x, old.y, width, height)
+        after = blend(now, new, old.matrix, mask, old=old.crop, seed=seed)
+        before, swapped = (to_pixels(cut(pixels, old.upright, GUARD_SIDE)) for pixels in (old.pixels, after))
+        if not self._guard.gone(before[None], swapped[None])[0]:
+            return Outcome.RECOGNISED
+        canvas.write(old.x, old.y, after)
+        return Outcome.SWAPPED
+
+
+def _seen_from(matrix: Matrix, x: int, y: int) -> Matrix:
+    """The same map for a part of the picture whose first pixel lies at (x, y)."""
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (x, y)
+    return moved

@@ -1,0 +1,119 @@
+import cv2
+import numpy as np
+import pytest
+
+from masquerade.errors import FaceError
+from masquerade.faces.align import align, estimate_similarity, template, transform
+from masquerade.swap.blend import blend, cut, face_mask, grain, matched, to_pixels
+
+SIDE = 128
+
+
+def picture(height=300, width=400, dtype=np.uint8, seed=0):
+    """Slow changes of light and colour, as on walls and faces."""
+    coarse = np.random.default_rng(seed).uniform(0.2, 0.8, (6, 8, 3)).astype(np.float32)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    return (smooth * np.iinfo(dtype).max).astype(dtype)
+
+
+def landmarks(scale=1.5, angle=10.0, x=120, y=80):
+    turn = np.deg2rad(angle)
+    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return (template(112) @ spin.T * scale + [x, y]).astype(np.float32)
+
+
+def test_the_mask_covers_the_face_and_no_corner():
+    mask = face_mask(template(SIDE), SIDE)
+    assert mask.dtype == np.float32
+    assert 0 <= mask.min() <= mask.max() <= 1
+    points = template(SIDE).round().astype(int)
+    assert (mask[points[:, 1], points[:, 0]] == 1).all()
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert border.max() < 0.03
+    # Soft everywhere: no step that an eye could see.
+    assert np.abs(np.diff(mask, axis=0)).max() < 0.2
+    assert np.abs(np.diff(mask, axis=1)).max() < 0.2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_face_that_did_not_change_leaves_a_smooth_picture_as_it_was(dtype):
+    image = picture(dtype=dtype)
+    matrix = estimate_similarity(landmarks(), template(SIDE))
+    same = blend(image, cut(image, matrix, SIDE), matrix, face_mask(template(SIDE), SIDE))
+    worst = np.abs(same.astype(float) - image).max() / np.iinfo(dtype).max
+    assert worst < 0.02
+    assert same.dtype == dtype
+
+
+def test_pixels_outside_the_mask_keep_their_bits():
+    image = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    points = landmarks()
+    matrix = estimate_similarity(points, template(SIDE))
+    new = np.zeros((SIDE, SIDE, 3), np.float32)
+    result = blend(image, new, matrix, face_mask(template(SIDE), SIDE))
+    changed = (result != image).any(axis=2)
+    ys, xs = np.nonzero(changed)
+    crop = transform(np.stack([xs, ys], axis=1), matrix)
+    assert changed.any()
+    assert crop.min() > -4
+    assert crop.max() < SIDE + 4
+    # And everything well inside is new.
+    inside = transform(points, np.eye(2, 3)).round().astype(int)
+    assert changed[inside[:, 1], inside[:, 0]].all()
+
+
+def test_light_is_taken_over_and_detail_is_not():
+    rng = np.random.default_rng(2)
+    detail = rng.normal(0, 0.05, (SIDE, SIDE, 3)).astype(np.float32)
+    side_light = np.linspace(-0.1, 0.1, SIDE, dtype=np.float32)[None, :, None]
+    old = np.broadcast_to(side_light, (SIDE, SIDE, 3)).astype(np.float32)
+    new = (detail + 0.15).astype(np.float32)
+    mask = face_mask(template(SIDE), SIDE)
+    result = matched(new, old, mask)
+    ring = (mask > 0.2) & (mask < 0.8)
+    assert abs((result - old)[ring].mean()) < 0.02
+    assert abs((new - old)[ring].mean()) > 0.1
+    change = result - new
+    assert np.abs(cv2.Laplacian(change, cv2.CV_32F)).max() < 0.02
+    left, right = result[60:70, 10:30].mean(), result[60:70, 98:118].mean()
+    assert right - left > 0.08
+
+
+def test_something_dark_in_front_does_not_darken_the_face():
+    mask = face_mask(template(SIDE), SIDE)
+    old = np.zeros((SIDE, SIDE, 3), np.float32)
+    old[:, :12] = -1  # a pole at the edge of the face
+    result = matched(np.zeros((SIDE, SIDE, 3), np.float32), old, mask)
+    assert abs(result[64, 64].mean()) < 0.03
+
+
+@pytest.mark.parametrize("sigma", [0.0, 2.0, 5.0])
+def test_grain_is_as_strong_as_the_pictures_own(sigma):
+    noisy = picture().astype(float) + np.random.default_rng(3).normal(0, sigma, (300, 400, 1))
+    image = noisy.clip(0, 255).astype(np.uint8)
+    matrix = estimate_similarity(landmarks(), template(SIDE))
+    mask = face_mask(template(SIDE), SIDE)
+    strength = grain(image, matrix, mask, 1.5, seed=0).std() * 255
+    assert abs(strength - sigma) < 0.25 * sigma + 0.3
+    np.testing.assert_array_equal(grain(image, matrix, mask, 1.5, 7), grain(image, matrix, mask, 1.5, 7))
+
+
+def test_a_face_at_the_border_is_blended_as_far_as_it_shows():
+    image = picture()
+    points = landmarks(x=-60, y=-50)
+    matrix = estimate_similarity(points, template(SIDE))
+    result = blend(image, np.full((SIDE, SIDE, 3), 0.9, np.float32), matrix, face_mask(template(SIDE), SIDE))
+    assert (result != image).any()
+
+
+def test_what_does_not_belong_together_is_refused():
+    image = picture()
+    crop, matrix = align(image, landmarks(), SIDE)
+    with pytest.raises(FaceError, match="float32"):
+        blend(image, crop, matrix, face_mask(template(SIDE), SIDE))  # type: ignore[arg-type]
+
+
+def test_crops_become_pixels_again():
+    image = picture(SIDE, SIDE)
+    matrix = estimate_similarity(template(SIDE), template(SIDE))
+    np.testing.assert_array_equal(to_pixels(cut(image, matrix, SIDE)), image)
