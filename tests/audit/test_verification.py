@@ -13,7 +13,6 @@ from sklearn.metrics import roc_curve
 
 from masquerade.audit.verification import (
     METRICS,
-    Calibration,
     NamedPair,
     best_threshold,
     calibrate,
@@ -21,12 +20,14 @@ from masquerade.audit.verification import (
     cosine_similarity,
     distance_matrix,
     equal_error_rate,
+    figures,
     fold_accuracy,
     histograms,
     literal_equal_error_rate,
     literal_threshold_at_far,
     make_pairs,
     pair_distances,
+    pairs_needed,
     rank_k,
     rates,
     read_pairs,
@@ -36,6 +37,7 @@ from masquerade.audit.verification import (
     threshold_at_far,
 )
 from masquerade.errors import InputError, OptionError
+from masquerade.models.cards import Threshold
 
 # Some share values exactly, some lie next to each other: where strict and not strict part.
 values = st.one_of(st.integers(0, 8).map(lambda n: n / 4), st.floats(0, 2))
@@ -191,7 +193,7 @@ def test_bad_distances(bad):
         lambda: tar_at_far([1.0], bad, 0.1),
         lambda: histograms(bad, [1.0]),
         lambda: best_threshold(bad, [True] * len(bad)),
-        lambda: calibrate(bad, [["a", "b"]] * len(bad), encoder="e", far=0.5),
+        lambda: calibrate(bad, [["a", "b"]] * len(bad), data="d", fars=[0.5]),
     ):
         with pytest.raises(InputError, match="distance"):
             attempt()
@@ -366,34 +368,71 @@ def test_calibration():
     pairs = make_pairs(who, 0, 10**9)
     distances = pair_distances(vectors, pairs.first, pairs.second)
     people = np.stack([who[pairs.first], who[pairs.second]], axis=1)
-    found = calibrate(distances, people, encoder="driver", far=1e-2)
-    assert (found.encoder, found.metric, found.far, found.pairs) == ("driver", "cosine", 1e-2, 60 * 59 // 2 * 16)
-    assert found.threshold == threshold_at_far(distances, 1e-2)
-    assert found.interval[0] <= found.threshold <= found.interval[1]
-    assert found == calibrate(distances, people, encoder="driver", far=1e-2), "the same for the same seed"
+    found = calibrate(distances, people, data="a sphere")
+    assert [entry.far for entry in found] == [1e-2, 1e-3, 1e-4]
+    assert [entry.threshold for entry in found] == [threshold_at_far(distances, far) for far in (1e-2, 1e-3, 1e-4)]
+    for entry in found:
+        assert entry.low <= entry.threshold <= entry.high
+        assert (entry.pairs, entry.data) == (60 * 59 // 2 * 16, "a sphere")
+    assert found == calibrate(distances, people, data="a sphere"), "the same for the same seed"
     shuffled = np.random.default_rng(1).permutation(len(distances))
-    assert calibrate(distances[shuffled], people[shuffled], encoder="driver", far=1e-2) == found
+    assert calibrate(distances[shuffled], people[shuffled], data="a sphere") == found
+    assert calibrate(distances, people, data="a sphere", fars=[1e-3])[0] == found[1]
+
+
+def test_the_interval_by_hand():
+    """Against a bootstrap that copies people out in a loop."""
+    vectors, who = people_on_a_sphere(12, 2, 5)
+    pairs = make_pairs(who, 0, 10**9)
+    distances = pair_distances(vectors, pairs.first, pairs.second)
+    people = np.stack([who[pairs.first], who[pairs.second]], axis=1)
+    [found] = calibrate(distances, people, data="d", fars=[0.05], resamples=50, seed=3)
+    rng, thresholds = np.random.default_rng(3), []
+    for _ in range(50):
+        times = rng.multinomial(12, np.full(12, 1 / 12))
+        copied = [d for d, (a, b) in zip(distances, people, strict=True) for _ in range(times[a] * times[b])]
+        thresholds.append(threshold_at_far(copied, 0.05))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(thresholds, [0.025, 0.975])))
 
 
 def test_the_interval_holds_the_truth_at_least_as_often_as_it_says():
     """Over many small samples of people, the threshold of a large one lies inside in 95 of 100 or more."""
 
-    def sample(people: int, seed: int, far: float = 0.02) -> Calibration:
+    def sample(people: int, seed: int) -> Threshold:
         vectors, who = people_on_a_sphere(people, 2, seed)
         pairs = make_pairs(who, 0, 10**9)
         ids = np.stack([who[pairs.first], who[pairs.second]], axis=1)
-        return calibrate(pair_distances(vectors, pairs.first, pairs.second), ids, encoder="e", far=far, resamples=100)
+        distances = pair_distances(vectors, pairs.first, pairs.second)
+        return calibrate(distances, ids, data="d", fars=[0.02], resamples=100)[0]
 
     truth = sample(700, 99).threshold
-    intervals = [sample(40, seed).interval for seed in range(60)]
-    assert np.mean([low <= truth <= high for low, high in intervals]) >= 0.95
+    intervals = [sample(40, seed) for seed in range(60)]
+    assert np.mean([entry.low <= truth <= entry.high for entry in intervals]) >= 0.95
 
 
 def test_too_few_to_calibrate():
-    with pytest.raises(InputError, match=r"cannot show a FAR of 0\.001"):
-        calibrate([0.5] * 999, [["a", "b"]] * 999, encoder="e", far=1e-3)
+    with pytest.raises(InputError, match=r"cannot show a FAR of 0\.001, which needs 1000"):
+        calibrate([0.5] * 999, [["a", "b"]] * 999, data="d", fars=[1e-2, 1e-3])
     with pytest.raises(OptionError, match="rate"):
-        calibrate([0.5], [["a", "b"]], encoder="e", far=2)
+        calibrate([0.5], [["a", "b"]], data="d", fars=[2])
+    assert [pairs_needed(far) for far in (1, 1e-2, 1e-3, 1e-4, 0.3)] == [1, 100, 1000, 10_000, 4]
+
+
+def test_figures_are_the_functions():
+    genuine, impostors = spread(9, 400, 2000)
+    distances, same = np.r_[genuine, impostors], np.arange(2400) < 400
+    found = figures(distances, same)
+    assert (found.genuine, found.impostors) == (400, 2000)
+    assert (found.eer, found.eer_threshold) == equal_error_rate(impostors, genuine)
+    assert [entry.far for entry in found.at] == [1e-2, 1e-3], "2,000 pairs cannot show one in 10,000"
+    for entry in found.at:
+        assert entry.threshold == threshold_at_far(impostors, entry.far)
+        assert entry.tar == tar_at_far(genuine, impostors, entry.far)
+    assert found.accuracy == pytest.approx(1 - found.eer, abs=0.02)
+    assert figures(distances, same) == found
+    folds = np.arange(2400) % 4
+    given = figures(distances, same, folds=folds)
+    assert (given.accuracy, given.accuracy_error) == fold_accuracy(distances, same, folds)
 
 
 def test_a_million_pairs_in_seconds():

@@ -1,8 +1,10 @@
 """Is it really gone? Measures that read original, output and Plan."""
 
 from masquerade.audit.verification import (
+    FARS,
     METRICS,
-    Calibration,
+    AtFar,
+    Figures,
     Histograms,
     Metric,
     NamedPair,
@@ -13,6 +15,7 @@ from masquerade.audit.verification import (
     cosine_similarity,
     distance_matrix,
     equal_error_rate,
+    figures,
     fold_accuracy,
     histograms,
     l1_distance,
@@ -21,6 +24,7 @@ from masquerade.audit.verification import (
     literal_threshold_at_far,
     make_pairs,
     pair_distances,
+    pairs_needed,
     rank_k,
     rates,
     read_pairs,
@@ -32,8 +36,10 @@ from masquerade.audit.verification import (
 )
 
 __all__ = [
+    "FARS",
     "METRICS",
-    "Calibration",
+    "AtFar",
+    "Figures",
     "Histograms",
     "Metric",
     "NamedPair",
@@ -44,6 +50,7 @@ __all__ = [
     "cosine_similarity",
     "distance_matrix",
     "equal_error_rate",
+    "figures",
     "fold_accuracy",
     "histograms",
     "l1_distance",
@@ -52,6 +59,7 @@ __all__ = [
     "literal_threshold_at_far",
     "make_pairs",
     "pair_distances",
+    "pairs_needed",
     "rank_k",
     "rates",
     "read_pairs",

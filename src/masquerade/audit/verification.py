@@ -11,16 +11,18 @@ Distances are float64 everywhere: a threshold may lie just above a distance, clo
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
 from scipy.spatial.distance import cdist
 
 from masquerade.errors import InputError, OptionError
+from masquerade.models.cards import Threshold
 
 Metric: TypeAlias = Literal["cosine", "l1", "l2", "squared-l2"]
 Floats: TypeAlias = NDArray[np.float64]
@@ -28,6 +30,8 @@ Labels: TypeAlias = NDArray[np.int64]
 
 BINS = 250
 """Of the histograms in PAPER I."""
+FARS = (1e-2, 1e-3, 1e-4)
+"""The false acceptance rates at which encoders are calibrated."""
 
 _CDIST: dict[Metric, Literal["cityblock", "euclidean", "sqeuclidean"]] = {
     "l1": "cityblock",
@@ -470,80 +474,165 @@ def _named(lines: list[tuple[int, list[str]]], each: int, path: Path, hint: str)
         yield NamedPair(first, second, same, index // (2 * each))
 
 
-# Calibration
+# Figures and calibration
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """An encoder's threshold, and how far it can be trusted.
+class AtFar:
+    """How an encoder does at one false acceptance rate.
 
     Attributes:
-        encoder: its name.
-        metric: how its embeddings are compared.
-        far: false acceptance rate that was asked for.
-        threshold: distance below which two faces match.
-        interval: lower and upper end of the threshold's 95 % confidence interval.
-        pairs: impostor pairs it rests on.
+        far: the rate that was asked for.
+        threshold: the largest distance at which it is kept (`threshold_at_far`).
+        tar: share of genuine pairs that match there, 0 to 1.
     """
 
-    encoder: str
-    metric: Metric
     far: float
     threshold: float
-    interval: tuple[float, float]
-    pairs: int
+    tar: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What pairs say of an encoder; shares from 0 to 1.
+
+    Attributes:
+        genuine, impostors: how many pairs.
+        eer, eer_threshold: equal error rate, and the distance where it lies.
+        accuracy, accuracy_error: of same or not (`fold_accuracy`), and its standard error.
+        at: one for each rate that so many impostor pairs can show.
+    """
+
+    genuine: int
+    impostors: int
+    eer: float
+    eer_threshold: float
+    accuracy: float
+    accuracy_error: float
+    at: tuple[AtFar, ...]
+
+
+def figures(
+    distances: ArrayLike,
+    same: ArrayLike,
+    *,
+    folds: ArrayLike | None = None,
+    fars: Sequence[float] = FARS,
+    seed: int = 0,
+) -> Figures:
+    """Every figure of verification at once.
+
+    Args:
+        distances: shape (pairs,).
+        same: whether a pair is genuine, shape (pairs,).
+        folds: for the accuracy, as `fold_accuracy` takes them. None: as many genuine as impostor pairs are drawn, as
+            many as there are of the rarer, and dealt out to ten folds.
+        fars: rates of which those are left out that the impostor pairs cannot show (`pairs_needed`).
+        seed: of that drawing.
+
+    Raises:
+        InputError: there are no genuine or no impostor pairs, or a distance is not finite.
+    """
+    values, is_same = np.asarray(distances, np.float64), np.asarray(same, bool)
+    genuine, impostors = values[is_same], _sorted(values[~is_same], "impostor")
+    eer, eer_threshold = equal_error_rate(impostors, genuine)
+    if folds is None:
+        rng, each = np.random.default_rng(seed), min(len(genuine), len(impostors))
+        drawn = [rng.choice(kind, each, replace=False) for kind in (genuine, impostors)]
+        values, is_same = np.concatenate(drawn), np.arange(2 * each) < each
+        folds = ten_folds(is_same)
+    accuracy, error = fold_accuracy(values, is_same, folds)
+    thresholds = [(far, threshold_at_far(impostors, far)) for far in fars if len(impostors) >= pairs_needed(far)]
+    return Figures(
+        genuine=len(genuine),
+        impostors=len(impostors),
+        eer=eer,
+        eer_threshold=eer_threshold,
+        accuracy=accuracy,
+        accuracy_error=error,
+        at=tuple(AtFar(far, threshold, float((genuine < threshold).mean())) for far, threshold in thresholds),
+    )
+
+
+def pairs_needed(far: float) -> int:
+    """How many impostor pairs it takes for one of them to be a false match at that rate."""
+    return math.ceil(1 / far - 1e-6)
 
 
 def calibrate(
     impostors: ArrayLike,
     people: ArrayLike,
     *,
-    encoder: str,
-    far: float,
-    metric: Metric = "cosine",
+    data: str,
+    fars: Sequence[float] = FARS,
     resamples: int = 200,
     seed: int = 0,
-) -> Calibration:
-    """An encoder's threshold at a FAR with a bootstrap confidence interval.
+) -> tuple[Threshold, ...]:
+    """An encoder's thresholds with bootstrap confidence intervals, as its card holds them.
 
     People are resampled, not pairs: one person's face is in many pairs, and pairs drawn as if they had nothing to do
     with each other give too narrow an interval. A pair counts as often as both its people were drawn, which errs on the
     wide side, the more so the fewer people there are.
 
     Args:
-        impostors: distances of impostor pairs, shape (pairs,).
+        impostors: cosine distances of impostor pairs, shape (pairs,).
         people: who the two of each pair are, numbers or names, shape (pairs, 2).
-        encoder, far, metric: see `Calibration`.
+        data: which faces these are, in words.
+        fars: false acceptance rates.
         resamples: bootstrap draws.
         seed: of the draws.
 
+    Returns:
+        One for each of `fars`.
+
     Raises:
-        InputError: there are no distances, one is not finite, or there are fewer than 1 / far.
-        OptionError: `far` is not a rate.
+        InputError: there are no distances, one is not finite, or there are fewer than a rate needs.
+        OptionError: one of `fars` is not a rate.
     """
-    _check_far(far)
     distances = np.asarray(impostors, np.float64)
     _check(distances, "impostor")
-    if len(distances) * far < 1:
-        raise InputError(f"{len(distances)} impostor pairs cannot show a FAR of {far:g}", hint="Use more faces")
+    for far in fars:
+        if not 0 < far < 1:
+            raise OptionError(f"{far} is no rate to calibrate at", hint="Use a number between 0 and 1")
+        if len(distances) < pairs_needed(far):
+            raise InputError(
+                f"{len(distances)} impostor pairs cannot show a FAR of {far:g}, which needs {pairs_needed(far)}",
+                hint="Use more faces",
+            )
     names, ids = np.unique(np.asarray(people), return_inverse=True)
     order = np.argsort(distances, kind="stable")
     values, pairs = distances[order], ids.reshape(-1, 2)[order]
     first, second = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    table = coo_array((np.ones(len(pairs)), (first, second)), shape=(len(names), len(names))).tocsr()
+    # All thresholds lie among the smallest distances; how many pairs there are in all, the table knows faster.
+    near = min(len(values), max(1000, math.ceil(8 * max(fars) * len(values))))
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(resamples):
         times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
-        counted = np.cumsum(times[first] * times[second])
-        if not counted[-1]:  # so few people that none of their pairs was drawn whole
+        total = float(times @ (table @ times))
+        if not total:  # so few people that none of their pairs was drawn whole
             continue
         # The first pair with which more than the allowed share would match, were the threshold above it.
-        allowed = int(np.searchsorted(counted, far * counted[-1] * (1 + 1e-12), side="right"))
-        drawn.append(values[min(allowed, len(values) - 1)])
+        allowed = np.array(fars) * total * (1 + 1e-12)
+        counted = np.cumsum(times[first[:near]] * times[second[:near]])
+        if counted[-1] <= allowed.max():
+            counted = np.cumsum(times[first] * times[second])
+        drawn.append(values[np.minimum(np.searchsorted(counted, allowed, side="right"), len(values) - 1)])
     if not drawn:
         raise InputError(f"{len(names)} people are too few to calibrate on", hint="Use more people")
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Calibration(encoder, metric, far, threshold_at_far(values, far), (float(low), float(high)), len(values))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return tuple(
+        Threshold(
+            far=far,
+            threshold=threshold_at_far(values, far),
+            low=float(low[i]),
+            high=float(high[i]),
+            pairs=len(values),
+            data=data,
+        )
+        for i, far in enumerate(fars)
+    )
 
 
 # What may come in

@@ -4,7 +4,7 @@ All pairs of the validation archive count, so that a false acceptance rate of 1e
 a handful. Pair accuracy alone uses as many impostor pairs as there are genuine ones, drawn by a fixed seed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from masquerade.audit.verification import equal_error_rate, fold_accuracy, tar_at_far, ten_folds, threshold_at_far
+from masquerade.audit.verification import FARS, Figures, distance_matrix, figures, threshold_at_far
+from masquerade.faces.embed import open_encoder
 from masquerade.train.augment import low_resolution
 from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive
 from masquerade.train.teachers import TEACHERS, Embed, openvino_model
@@ -26,27 +27,20 @@ SEED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures of one encoder at one resolution, all shares from 0 to 1.
+class Evaluation:
+    """Figures of one encoder at one resolution.
 
     Attributes:
-        eer: equal error rate.
-        tar_1e3, tar_1e4: true acceptance rate at that false acceptance rate.
-        accuracy: of same-or-not on balanced pairs, each fold at the best threshold of the others.
-        threshold_1e3: cosine distance below which one impostor pair in a thousand is accepted.
-        by_yaw: true acceptance rate at `threshold_1e3` where the more turned face of a pair has its yaw in
-            that bin; not a number where there is no such pair.
+        all: of all pairs.
+        by_yaw: true acceptance rate at the threshold for FAR 1e-3 where the more turned face of a pair has its yaw in
+            that bin, 0 to 1; not a number where there is no such pair.
     """
 
-    eer: float
-    tar_1e3: float
-    tar_1e4: float
-    accuracy: float
-    threshold_1e3: float
+    all: Figures
     by_yaw: tuple[float, ...]
 
 
-def figures(embeddings: NDArray[np.float32], people: NDArray[np.int64], yaws: NDArray[np.float32]) -> Figures:
+def judge(embeddings: NDArray[np.float32], people: NDArray[np.int64], yaws: NDArray[np.float32]) -> Evaluation:
     """Compare every face with every other.
 
     Args:
@@ -55,28 +49,14 @@ def figures(embeddings: NDArray[np.float32], people: NDArray[np.int64], yaws: ND
         yaws: degrees, (n,).
     """
     first, second = np.triu_indices(len(people), 1)
-    distances = 1 - (embeddings @ embeddings.T)[first, second].astype(np.float64)
+    distances = distance_matrix(embeddings, embeddings)[first, second]
     same = people[first] == people[second]
-    genuine, impostors = distances[same], np.sort(distances[~same])
-    threshold = threshold_at_far(impostors, 1e-3)
+    found = figures(distances, same, seed=SEED)
+    threshold = threshold_at_far(distances[~same], 1e-3)
     turned = np.maximum(np.abs(yaws[first[same]]), np.abs(yaws[second[same]]))
     bins = [(low <= turned) & (turned < high) for low, high in pairwise(YAWS)]
-    some = np.random.default_rng(SEED).choice(impostors, len(genuine), replace=False)
-    balanced = np.arange(2 * len(genuine)) < len(genuine)
-    return Figures(
-        eer=equal_error_rate(impostors, genuine)[0],
-        tar_1e3=float((genuine < threshold).mean()),
-        tar_1e4=tar_at_far(genuine, impostors, 1e-4),
-        accuracy=fold_accuracy(np.concatenate([genuine, some]), balanced, ten_folds(balanced))[0],
-        threshold_1e3=threshold,
-        by_yaw=tuple(float((genuine[turn] < threshold).mean()) if turn.any() else np.nan for turn in bins),
-    )
-
-
-def shipped(path: Path) -> Embed:
-    """An encoder of ours in its ONNX form; reads 112 px crops."""
-    run = openvino_model(path)
-    return lambda faces: run(faces.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - np.float32(1))
+    matched = distances[same] < threshold
+    return Evaluation(found, tuple(float(matched[turn].mean()) if turn.any() else np.nan for turn in bins))
 
 
 def head_yaws(model: Path, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -93,15 +73,18 @@ def head_yaws(model: Path, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     return map_batches(yaw, faces, size=1)  # the network's batch is fixed
 
 
-def table(rows: Iterator[tuple[str, int, Figures]]) -> str:
-    """Markdown, a line as soon as there is one."""
+def table(rows: Iterable[tuple[str, int, Evaluation]]) -> str:
+    """Markdown, a line for each encoder and resolution."""
+    rates = [f"TAR @ {far:.0e}".replace("e-0", "e-") for far in FARS]
     bins = [f"TAR, yaw {low:.0f}–{high:.0f}°" for low, high in pairwise(YAWS)]
-    head = ["encoder", "px", "EER", "TAR @ 1e-3", "TAR @ 1e-4", "accuracy", "threshold @ 1e-3", *bins]
+    head = ["encoder", "px", "EER", *rates, "accuracy", "threshold @ 1e-3", *bins]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, side, f in rows:
-        shares = (f.eer, f.tar_1e3, f.tar_1e4, f.accuracy)
-        cells = [name, str(side), *(f"{100 * x:.2f} %" for x in shares), f"{f.threshold_1e3:.3f}"]
-        lines.append("| " + " | ".join(cells + [f"{100 * x:.1f} %" for x in f.by_yaw]) + " |")
+    for name, side, found in rows:
+        at = {entry.far: entry for entry in found.all.at}
+        tars = [f"{100 * at[far].tar:.2f} %" if far in at else "–" for far in FARS]
+        cells = [name, str(side), f"{100 * found.all.eer:.2f} %", *tars, f"{100 * found.all.accuracy:.2f} %"]
+        cells += [f"{at[1e-3].threshold:.3f}" if 1e-3 in at else "–", *(f"{100 * x:.1f} %" for x in found.by_yaw)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -122,16 +105,17 @@ def evaluate(
     faces = read_archive(data / archive, cache, labelled=True)
     yaws = derived(cache / f"{Path(archive).stem}.yaw.npy", lambda: head_yaws(teachers / "fr_pose.onnx", faces.faces))
     named: list[tuple[str, Embed, Callable[[FaceSet], NDArray[np.uint8]]]] = [
-        (path.stem, shipped(path), lambda some: inputs(some.faces)) for path in encoders
+        (path.stem, open_encoder(path, kind="arcface", threads=1).embed_crops, lambda some: inputs(some.faces))
+        for path in encoders
     ]
     if not alone:
         named += [(name, make(teachers), lambda some: some.faces) for name, make in TEACHERS.items()]
 
-    def rows() -> Iterator[tuple[str, int, Figures]]:
+    def rows() -> Iterator[tuple[str, int, Evaluation]]:
         for name, embed, read in named:
             for side in SIDES:
                 found = map_batches(embed, _degraded(read(faces), side))
-                yield name, side, figures(found, faces.people, yaws)
+                yield name, side, judge(found, faces.people, yaws)
 
     typer.echo(table(rows()))
 
