@@ -4,6 +4,7 @@ from masquerade.nets.base import Generated, Generator, to_onnx
 from masquerade.nets.ciagan import CIAGAN
 from masquerade.nets.compact import Compact
 from masquerade.nets.deepprivacy import DeepPrivacy
+from masquerade.nets.encoder import Driver, Guard
 from masquerade.nets.facedancer import CONFIGURATIONS, Configuration, Discriminator, FaceDancer, Fusion
 from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.fiva import FIVA
@@ -21,11 +22,13 @@ __all__ = [
     "Configuration",
     "DeepPrivacy",
     "Discriminator",
+    "Driver",
     "FaceDancer",
     "FaceShifter",
     "Fusion",
     "Generated",
     "Generator",
+    "Guard",
     "PatchDiscriminator",
     "SimSwap",
     "import_facedancer",
