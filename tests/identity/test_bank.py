@@ -19,10 +19,12 @@ from masquerade.identity.bank import (
     embed_archive,
     fit_distribution,
     make_bank,
+    open_bank,
     sample_bank,
     threshold_at,
 )
 from masquerade.media.files import sha256
+from masquerade.models.cards import PACKAGED, card
 from masquerade.models.runtime import open_session
 from tests.identity.population import Population, unit
 
@@ -79,21 +81,26 @@ def test_what_is_saved_is_what_is_loaded_and_small(tmp_path):
     again = Bank.load(tmp_path / "bank.npz")
     assert again.info == bank.info
     np.testing.assert_array_equal(again.members, bank.members)
-    assert (tmp_path / "bank.npz").stat().st_size < 500 * 512 + 3000
+    # The made-up encoder fills 128 of its 512 dimensions: only those are stored, and the mean.
+    assert bank.codes.shape == (500, len(bank.axes))
+    assert len(bank.axes) <= 129
+    assert (tmp_path / "bank.npz").stat().st_size < 500 * 129 + 2 * 129 * 512 + 3000
     assert again.info.encoder == ENCODER
     again.check_encoder("ab" * 32)
     with pytest.raises(BankError, match="made-up"):
         again.check_encoder("cd" * 32)
 
 
-def rewritten(path, header=None, codes=None):
+def rewritten(path, header=None, codes=None, **rest):
     with np.load(path) as file:
-        parts = {"header": file["header"], "codes": file["codes"]}
+        parts = {name: file[name] for name in file}
     if header:
         changed = {**json.loads(bytes(parts["header"])), **header}
         parts["header"] = np.frombuffer(json.dumps(changed).encode(), np.uint8)
     if codes:
         parts["codes"] = codes(parts["codes"].copy())
+    for name, change in rest.items():
+        parts[name] = change(parts[name].copy())
     with path.open("wb") as file:
         np.savez(file, **parts)
 
@@ -103,6 +110,14 @@ def whole_bank(tmp_path_factory):
     path = tmp_path_factory.mktemp("bank") / "bank.npz"
     a_bank(50).save(path)
     return path.read_bytes()
+
+
+FIGURES = {"pictures": 9, "age_error": 1.0, "age_chance": 2.0, "sex_right": 0.9, "sex_chance": 0.5}
+
+
+def swapped_sign(axes):
+    axes[0, 0] *= -1
+    return axes
 
 
 def swapped(codes):
@@ -123,6 +138,10 @@ def swapped(codes):
         lambda path: rewritten(path, codes=lambda c: c[:49]),
         lambda path: rewritten(path, codes=lambda c: c.astype(np.float32)),
         lambda path: rewritten(path, codes=lambda c: c[0, 0]),
+        lambda path: rewritten(path, axes=swapped_sign),
+        lambda path: rewritten(path, axes=lambda a: a[:-1]),
+        lambda path: rewritten(path, axes=lambda a: a.astype(np.float32)),
+        lambda path: rewritten(path, header={"probe": FIGURES}),
     ],
 )
 def test_a_spoilt_bank_is_refused_by_name(tmp_path, whole_bank, spoil):
@@ -221,6 +240,63 @@ def test_a_bank_is_made_end_to_end(tiny_encoder, faces, tmp_path):
     assert (1 - bank.members @ centres(embeddings, people).T).min() > bank.info.encoder.far_1e4
     given = make_bank(opened(tiny_encoder), faces, 5, far_1e3=0.02, far_1e4=0.01)
     assert (given.info.encoder.far_1e3, given.info.min_between) == (0.02, 0.02)
+
+
+@pytest.fixture(scope="module")
+def looks(tmp_path_factory):
+    """200 pictures whose names say an age and a sex: brighter the older, redder for 1; and three that say nothing."""
+    rng = np.random.default_rng(2)
+    path = tmp_path_factory.mktemp("looks") / "looks.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for i in range(200):
+            age, sex = int(rng.integers(1, 100)), i % 2
+            picture = rng.integers(0, 40, (32, 32, 3)) + 2 * age
+            picture[..., 2] += 15 * sex  # BGR
+            name = f"{age}_{sex}_0_{i}.png" if i > 2 else f"nothing{i}.png"
+            zipped.writestr(name, cv2.imencode(".png", picture.astype(np.uint8))[1].tobytes())
+    return path
+
+
+def test_a_bank_learns_to_tell_age_and_sex_and_keeps_it(tiny_encoder, faces, looks, tmp_path):
+    encoder = open_encoder(tiny_encoder, kind="arcface", threads=1)
+    bank = make_bank(encoder, faces, 20, min_between=0.1, attributes=looks)
+    assert bank.info.probe.pictures == 197
+    assert bank.info.probe.sex_right > bank.info.probe.sex_chance
+    bank.save(tmp_path / "bank.npz")
+    again = Bank.load(tmp_path / "bank.npz")
+    np.testing.assert_array_equal(again.probe.weights, bank.probe.weights)
+    z = bank.members[3]
+    scores = bank.probe.scores(bank.members).astype(float)
+    by_hand = [2 * abs(a - scores[3, 0]) + abs(s - scores[3, 1]) for a, s in scores]
+    np.testing.assert_allclose(again.misfit(z), by_hand, atol=1e-5)
+    assert again.misfit(z).argmin() == 3
+    with pytest.raises(BankError, match="age and sex"):
+        a_bank(20).misfit(z)
+    rewritten(tmp_path / "bank.npz", probe=lambda weights: weights[:, 1:])
+    with pytest.raises(BankError, match="probe"):
+        Bank.load(tmp_path / "bank.npz")
+
+
+def test_the_packaged_bank_is_that_of_the_packaged_driver():
+    """Whoever replaces the driver makes the bank anew: see models/packaged/README.md."""
+    bank = open_bank()
+    driver = card("driver")
+    assert bank.info.encoder.sha256 == driver.sha256
+    calibrated = {entry.far: entry.threshold for entry in driver.calibration}
+    assert bank.info.encoder.far_1e3 == calibrated.get(1e-3, bank.info.encoder.far_1e3)
+    assert bank.info.encoder.far_1e4 == calibrated.get(1e-4, bank.info.encoder.far_1e4)
+    assert len(bank.members) >= 2048
+    assert pairwise(bank.members).min() > bank.info.encoder.far_1e3
+    assert bank.info.probe.age_error < bank.info.probe.age_chance
+    assert (PACKAGED / "bank.npz").stat().st_size < 2_200_000
+
+
+def test_a_bank_of_another_encoder_is_not_opened(tiny_encoder, whole_bank, tmp_path):
+    (tmp_path / "bank.npz").write_bytes(whole_bank)
+    with pytest.raises(BankError, match="not for"):
+        open_bank(tmp_path / "bank.npz")
+    with pytest.raises(BankError, match="not for"):
+        open_bank(encoder=open_encoder(tiny_encoder, kind="arcface", threads=1))
 
 
 def test_what_is_no_archive_of_faces_is_refused_by_name(tiny_encoder, tmp_path):

@@ -51,6 +51,14 @@ def make_command(
         typer.Option(help="Least distance of any two faces.", show_default="that at FAR 1e-3", min=0, max=2),
     ] = None,
     kind: common.EncoderKind = None,
+    attributes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FACES.zip",
+            help="Aligned crops named AGE_SEX_..., as UTKFace names them: the bank learns to tell age and sex by them.",
+            show_default=False,
+        ),
+    ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     as_json: common.Json = False,
@@ -67,6 +75,7 @@ def make_command(
             far_1e3=far_1e3,
             far_1e4=far_1e4,
             min_between=between,
+            attributes=attributes,
             progress=lambda done, total: progress("faces", done, total),
         )
     bank.save(output)

@@ -8,7 +8,7 @@ person's embedding.
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,7 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from masquerade.errors import BankError, InputError, OptionError
 from masquerade.faces.embed import Encoder
+from masquerade.identity.anchors import attribute_penalty
+from masquerade.identity.attributes import WEIGHTS, Probe, ProbeInfo, fit_probe, read_label
 from masquerade.media.files import atomic_output, check_readable
+from masquerade.models import cards
+from masquerade.types import Embedding
 from masquerade.version import __version__
 
 _SIDE = 112
@@ -67,8 +71,14 @@ class BankInfo(BaseModel):
     made: str
     """How, in words."""
     made_by: str
+    probe: ProbeInfo | None = None
+    """How well its probe reads age and sex, if it has one."""
     sha256: Digest
-    """Of the codes; it names the bank."""
+    """Of codes and axes; it names the bank."""
+
+
+PACKAGED = "bank.npz"
+"""Of the packaged driver, beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +153,33 @@ class Bank:
 
     Attributes:
         info: what it says of itself.
-        members: unit vectors (count, dimensions), float32.
+        codes: int8, (count, r): the members in coordinates of `axes`, each row stretched to ±127.
+        axes: float16, (r, dimensions): the few directions in which an encoder spreads people.
+        probe: reads age and sex off identities of its encoder, if it was made with one.
+        members: unit vectors (count, dimensions), float32, from codes and axes.
     """
 
     info: BankInfo
-    members: Vectors
+    codes: NDArray[np.int8]
+    axes: NDArray[np.float16]
+    probe: Probe | None = None
+    members: Vectors = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", _decoded(self.codes, self.axes))
 
     def save(self, path: Path | str) -> None:
-        """Write it, a byte a dimension; the same bank gives the same bytes.
+        """Write it; the same bank gives the same bytes.
 
         Raises:
             OutputError: it cannot be written there.
         """
         header = np.frombuffer(self.info.model_dump_json(indent=1).encode(), np.uint8)
+        arrays = {"header": header, "codes": self.codes, "axes": self.axes}
+        if self.probe is not None:
+            arrays["probe"] = self.probe.weights
         with atomic_output(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, header=header, codes=_codes(self.members))
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -170,16 +192,35 @@ class Bank:
         path = check_readable(path)
         try:
             with np.load(path, allow_pickle=False) as file:
-                header, codes = bytes(file["header"]), file["codes"]
-            info = BankInfo.model_validate_json(header)
+                header, codes, axes = bytes(file["header"]), file["codes"], file["axes"]
+                info = BankInfo.model_validate_json(header)
+                weights = None if info.probe is None else file["probe"]
         except ValidationError as error:
             raise BankError("is of a version that this one cannot read", path=path, hint="Make it again") from error
         except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BankError("is no bank", path=path, hint="Make one with 'masquerade bank make'") from error
-        sound = codes.dtype == np.int8 and codes.shape == (info.count, info.dimensions) and codes.any(axis=1).all()
-        if not sound or _digest(codes) != info.sha256:
+        sound = codes.dtype == np.int8 and axes.dtype == np.float16 and codes.ndim == 2 and codes.any(axis=1).all()
+        sound = sound and (len(codes), *axes.shape) == (info.count, codes.shape[1], info.dimensions)
+        if not sound or _digest(codes, axes) != info.sha256:
             raise BankError("is damaged: its faces are not those its header names", path=path, hint="Make it again")
-        return cls(info, _unit(codes))
+        probe = None
+        if info.probe is not None and weights is not None:
+            if weights.dtype != np.float16 or weights.shape != (2, info.dimensions + 1):
+                raise BankError("is damaged: its probe is not of its encoder", path=path, hint="Make it again")
+            probe = Probe(info.probe, weights)
+        return cls(info, codes, axes, probe)
+
+    def misfit(self, identity: Embedding) -> Vectors:
+        """How badly each member fits a person's apparent age and sex, (count,), for `anchors.choose_anchor`.
+
+        Raises:
+            BankError: the bank was made without the pictures to learn that from.
+        """
+        if self.probe is None:
+            raise BankError(
+                "this bank cannot tell age and sex", hint="Make one with 'masquerade bank make --attributes'"
+            )
+        return attribute_penalty(self.probe.scores(identity[None])[0], self.probe.scores(self.members), WEIGHTS)
 
     def check_encoder(self, sha256: str) -> None:
         """Make sure that the bank lies on the sphere of the encoder with this hash.
@@ -193,6 +234,22 @@ class Bank:
                 f"not for {sha256[:12]}",
                 hint="Make one for the encoder in use with 'masquerade bank make'",
             )
+
+
+def open_bank(path: Path | str | None = None, *, encoder: Encoder | None = None) -> Bank:
+    """A bank, checked to lie on the sphere of its encoder.
+
+    Args:
+        path: None for the bank that comes with the package, of the packaged driver.
+        encoder: the one in use; None for the packaged driver.
+
+    Raises:
+        InputError: there is no such file, or it may not be read.
+        BankError: it is no bank, is damaged, or was made for another encoder.
+    """
+    bank = Bank.load(cards.PACKAGED / PACKAGED if path is None else path)
+    bank.check_encoder(cards.card("driver").sha256 if encoder is None else encoder.sha256)
+    return bank
 
 
 def sample_bank(
@@ -221,17 +278,19 @@ def sample_bank(
     if count < 1:
         raise OptionError(f"a bank of {count} faces is none", hint="--count must be at least 1")
     rng = np.random.default_rng(seed)
+    axes = _basis(model)
+    codes = np.empty((count, len(axes)), np.int8)
     members = np.empty((count, model.mean.size), np.float32)
     filled = barren = 0
     while filled < count:
-        drawn = _unit(_codes(model.sample(_ROUND, rng)))
-        drawn = drawn[_nearest(drawn, training_centres) > encoder.far_1e4]
-        if filled:
-            drawn = drawn[_nearest(drawn, members[:filled]) > min_between]
+        drawn = _codes(model.sample(_ROUND, rng), axes)
+        faces = _decoded(drawn, axes)
+        fits = _nearest(faces, training_centres) > encoder.far_1e4
+        fits &= _nearest(faces, members[:filled]) > min_between
         before = filled
-        for candidate in drawn:
-            if filled < count and _nearest(candidate[None], members[before:filled])[0] > min_between:
-                members[filled] = candidate
+        for i in np.flatnonzero(fits):
+            if filled < count and _nearest(faces[i : i + 1], members[before:filled])[0] > min_between:
+                codes[filled], members[filled] = drawn[i], faces[i]
                 filled += 1
         barren = 0 if filled - before > _ROUND // 1000 else barren + 1
         if barren == _PATIENCE:
@@ -244,15 +303,16 @@ def sample_bank(
         BankInfo(
             encoder=encoder,
             count=count,
-            dimensions=members.shape[1],
+            dimensions=axes.shape[1],
             min_between=min_between,
             seed=seed,
             people=len(training_centres),
             made=made,
             made_by=f"masquerade {__version__}",
-            sha256=_digest(_codes(members)),
+            sha256=_digest(codes, axes),
         ),
-        members,
+        codes,
+        axes,
     )
 
 
@@ -265,6 +325,7 @@ def make_bank(
     far_1e3: float | None = None,
     far_1e4: float | None = None,
     min_between: float | None = None,
+    attributes: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bank:
     """A bank for an encoder, from an archive of faces.
@@ -279,10 +340,12 @@ def make_bank(
             measured threshold errs on the strict side.
         far_1e4: see `far_1e3`.
         min_between: how far members are apart; None for `far_1e3`, so that nobody can take one for another.
+        attributes: zip of aligned square crops named as UTKFace names them, from which the bank learns to tell how old
+            a face looks and of which sex; see `attributes`.
         progress: called with (faces embedded, faces in all).
 
     Raises:
-        InputError: the archive cannot be read.
+        InputError: an archive cannot be read.
         EngineError: the encoder cannot run.
         BankError: so many faces do not fit.
     """
@@ -294,7 +357,7 @@ def make_bank(
     info = EncoderInfo(name=encoder.name, sha256=encoder.sha256, far_1e3=known[1e-3], far_1e4=known[1e-4])
     population = centres(embeddings, people)
     model = fit_distribution(population)
-    return sample_bank(
+    bank = sample_bank(
         model,
         count,
         training_centres=population,
@@ -304,6 +367,25 @@ def make_bank(
         made=f"drawn from a Gaussian of {len(model.axes)} axes fitted to {len(people)} pictures of {len(population)} "
         f"people ({faces.name}); thresholds {'measured on them' if measured else 'given'}",
     )
+    if attributes is None:
+        return bank
+    probe = learn_probe(encoder, attributes, progress)
+    return replace(bank, info=bank.info.model_copy(update={"probe": probe.info}), probe=probe)
+
+
+def learn_probe(
+    encoder: Encoder, archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Probe:
+    """Learn from an archive whose files' names say age and sex (`attributes.read_label`); others are left out.
+
+    Raises:
+        InputError: the archive is missing, empty, or holds what is not a square picture.
+        OptionError: it has fewer than a hundred such names.
+    """
+    vectors, names = _embed(encoder, archive, progress)
+    labels = [read_label(name) for name in names]
+    said = [i for i, label in enumerate(labels) if label is not None]
+    return fit_probe(vectors[said], np.array([labels[i] for i in said]).reshape(-1, 2))
 
 
 def embed_archive(
@@ -315,12 +397,23 @@ def embed_archive(
         InputError: the archive is missing, empty, or holds what is not a square picture in a person's folder.
         EngineError: the encoder cannot run.
     """
-    vectors, people = [], []
-    for crops, whose, total in _batches(archive):
+    vectors, names = _embed(encoder, archive, progress)
+    for name in names:
+        if "/" not in name:
+            raise InputError(f"{name} is not in a folder named after its person", path=archive)
+    people = [name.rsplit("/", 1)[0] for name in names]
+    return vectors, np.unique(people, return_inverse=True)[1].astype(np.int64)
+
+
+def _embed(encoder: Encoder, archive: Path, progress: Callable[[int, int], None]) -> tuple[Vectors, list[str]]:
+    """Unit vectors (n, d) and the pictures' names."""
+    vectors: list[Vectors] = []
+    done: list[str] = []
+    for crops, names, total in _batches(archive):
         vectors.append(encoder.embed_crops(crops))
-        people += whose
-        progress(len(people), total)
-    return np.concatenate(vectors), np.unique(people, return_inverse=True)[1].astype(np.int64)
+        done += names
+        progress(len(done), total)
+    return np.concatenate(vectors), done
 
 
 def _batches(archive: Path) -> Iterator[tuple[NDArray[np.uint8], list[str], int]]:
@@ -331,8 +424,7 @@ def _batches(archive: Path) -> Iterator[tuple[NDArray[np.uint8], list[str], int]
                 raise InputError("is empty", path=archive)
             for start in range(0, len(names), _BATCH):
                 some = names[start : start + _BATCH]
-                crops = np.stack([_crop(zipped.read(name), name, archive) for name in some])
-                yield crops, [name.rsplit("/", 1)[0] for name in some], len(names)
+                yield np.stack([_crop(zipped.read(name), name, archive) for name in some]), some, len(names)
     except FileNotFoundError as error:
         raise InputError("no such archive", path=archive, hint="Check the name") from error
     except (zipfile.BadZipFile, OSError) as error:
@@ -341,21 +433,31 @@ def _batches(archive: Path) -> Iterator[tuple[NDArray[np.uint8], list[str], int]
 
 def _crop(data: bytes, name: str, archive: Path) -> NDArray[np.uint8]:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if picture is None or picture.shape[0] != picture.shape[1] or "/" not in name:
-        raise InputError(f"{name} is not a square picture in a folder named after its person", path=archive)
+    if picture is None or picture.shape[0] != picture.shape[1]:
+        raise InputError(f"{name} is not a square picture", path=archive)
     return np.asarray(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _unit(vectors: NDArray[np.floating] | NDArray[np.int8]) -> Vectors:
+def _unit(vectors: NDArray[np.floating]) -> Vectors:
     wide = vectors.astype(np.float64)
     unit: Vectors = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
-def _codes(vectors: Vectors) -> NDArray[np.int8]:
-    """A byte a dimension, each row stretched to ±127: the direction is kept to about half a degree."""
-    stretched: NDArray[np.float32] = 127 * vectors / np.abs(vectors).max(axis=1, keepdims=True)
+def _basis(model: IdentityModel) -> NDArray[np.float16]:
+    """Orthogonal unit axes (r, d) that span the model's, and its mean; rounded to their stored form."""
+    return np.linalg.qr(np.vstack([model.mean, model.axes]).T)[0].T.astype(np.float16)
+
+
+def _codes(vectors: Vectors, axes: NDArray[np.float16]) -> NDArray[np.int8]:
+    """A byte an axis, each row stretched to ±127: the direction is kept to about half a degree."""
+    along = vectors @ axes.T.astype(np.float32)
+    stretched: NDArray[np.float32] = 127 * along / np.abs(along).max(axis=1, keepdims=True)
     return np.rint(stretched).astype(np.int8)
+
+
+def _decoded(codes: NDArray[np.int8], axes: NDArray[np.float16]) -> Vectors:
+    return _unit(codes.astype(np.float64) @ axes.astype(np.float64))
 
 
 def _nearest(vectors: Vectors, others: Vectors) -> NDArray[np.float32]:
@@ -364,5 +466,5 @@ def _nearest(vectors: Vectors, others: Vectors) -> NDArray[np.float32]:
     return nearest
 
 
-def _digest(codes: NDArray[np.int8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
+def _digest(codes: NDArray[np.int8], axes: NDArray[np.float16]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(codes).tobytes() + axes.astype("<f2").tobytes()).hexdigest()

@@ -102,6 +102,7 @@ class Keyring:
         self._identities: dict[int, Embedding] = {}
         self._penalties: dict[int, NDArray[np.float32]] = {}
         self._worn: dict[int, Anchor] = {}
+        self._bystanders: list[Embedding] = []
         self._refused: dict[int, set[int]] = {}
         self._entry: dict[int, str] = {}
 
@@ -109,6 +110,8 @@ class Keyring:
         self,
         people: Mapping[int, Embedding],
         penalties: Mapping[int, NDArray[np.float32]] | None = None,
+        *,
+        bystanders: Sequence[Embedding] = (),
     ) -> dict[int, Anchor]:
         """A face for each of these people. Who has one keeps it, whatever embedding comes now.
 
@@ -118,6 +121,7 @@ class Keyring:
             people: mean embedding, unit vector (d,), by person number; by track number with `per-track`.
             penalties: what speaks against each member of the bank, (count,), by the same numbers; see
                 `anchors.choose_anchor`.
+            bystanders: identities of others in the video who show their own faces; nobody comes to look like them.
 
         Raises:
             BankError: the bank is too small for so many.
@@ -126,6 +130,7 @@ class Keyring:
         new = [number for number in people if number not in self._worn]
         self._identities.update({number: people[number] for number in new})
         self._penalties.update(penalties or {})
+        self._bystanders += bystanders
         if self._vault is None:
             for number in new:
                 self._worn[number] = self._choose(number, self._subject(number), self._secret)
@@ -160,7 +165,7 @@ class Keyring:
         """One person's choice, away from `known` faces and from everyone in the video and what they wear."""
         worn = [anchor.face for other, anchor in self._worn.items() if other != number]
         others = [z for other, z in self._identities.items() if other != number]
-        avoid = [] if self.policy is Policy.FIXED else [*known, *worn, *others]
+        avoid = [] if self.policy is Policy.FIXED else [*known, *worn, *others, *self._bystanders]
         return choose_anchor(
             self._identities[number],
             self.bank.members,
