@@ -12,11 +12,19 @@ def train(
     teachers: Annotated[Path, typer.Option(help="Folder of the networks to learn from.")],
     work: Annotated[Path, typer.Option(help="Folder for caches, logs and checkpoints.")] = Path("runs"),
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
-    start: Annotated[Path | None, typer.Option(help="Exported weights for a new run to begin with.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="What a new run begins with: exported weights or, for a swapper, another run's checkpoint."),
+    ] = None,
 ) -> None:
     """Train the network of a recipe, on a GPU if there is one. Run it again to go on where it was stopped."""
     # Torch is heavy and an extra: only this command needs it.
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
-    from masquerade.train.recipe import read_recipe  # noqa: PLC0415
+    from masquerade.train.recipe import EncoderRecipe, read_recipe  # noqa: PLC0415
+    from masquerade.train.swapper import train_swapper  # noqa: PLC0415
 
-    train_encoder(read_recipe(recipe), data=data, teachers=teachers, work=work, workers=workers, start=start)
+    read = read_recipe(recipe)
+    if isinstance(read, EncoderRecipe):
+        train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+    else:
+        train_swapper(read, data=data, teachers=teachers, work=work, workers=workers, start=start)

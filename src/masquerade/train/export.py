@@ -15,10 +15,16 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from masquerade.errors import WeightsError
+from masquerade.nets.base import Generator, to_onnx
 from masquerade.nets.encoder import ENCODERS, GRID, SIDE, Driver, Guard, Residual
+from masquerade.nets.generators import GENERATORS
 from masquerade.train.data import INPUT, whole_file
 
 OPSET = 17
+
+_PREFIX = "net."
+"""What `to_onnx` puts before the names of a generator's weights."""
 
 
 def export_encoder(encoder: Driver | Guard, path: Path) -> None:
@@ -102,6 +108,58 @@ def averaged_encoder(checkpoint: Path, network: str) -> Driver | Guard:
     return encoder.eval()
 
 
+def export_generator(generator: Generator, path: Path) -> None:
+    """Write a generator as ONNX, inputs and outputs as `nets.base.to_onnx` names them.
+
+    Weights are stored as float16 under their names in the network, so that `read_generator` finds them again, and cast
+    when the file is opened, which engines do once; sums run in float32.
+    """
+    model = onnx.load_from_string(to_onnx(generator))
+    names = {_PREFIX + name for name in generator.state_dict()}
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.name in names:
+            single = f"{weight.name}.single"
+            casts.append(helper.make_node("Cast", [weight.name], [single], to=TensorProto.FLOAT))
+            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), weight.name))
+    for node in model.graph.node:
+        node.input[:] = [f"{name}.single" if name in names else name for name in node.input]
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as part_file:
+        part_file.write_bytes(model.SerializeToString())
+
+
+def read_generator(path: Path, network: str = "compact") -> Generator:
+    """An exported generator as modules again, ready to use or to go on learning.
+
+    Raises:
+        WeightsError: the file is of another network.
+    """
+    generator = GENERATORS[network]()
+    stored = {weight.name: numpy_helper.to_array(weight) for weight in onnx.load(path).graph.initializer}
+    weights = {
+        name: torch.from_numpy(stored[_PREFIX + name].astype(np.float32))
+        for name in generator.state_dict()
+        if _PREFIX + name in stored
+    }
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsError(f"not the weights of {network}", path=path) from error
+    return generator.eval()
+
+
+def averaged_generator(checkpoint: Path, network: str = "compact") -> Generator:
+    """The generator with the averaged weights of a run's checkpoint, ready to use."""
+    generator = GENERATORS[network]()
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    generator.load_state_dict(state["averages"]["generator"])
+    return generator.eval()
+
+
 class _Graph:
     """ONNX nodes and weights in the order in which they run."""
 
@@ -181,12 +239,15 @@ class _Graph:
 
 
 def export(
-    network: Annotated[str, typer.Argument(help="driver or guard.")],
+    network: Annotated[str, typer.Argument(help="driver, guard, or a generator such as compact.")],
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run.")],
     output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
 ) -> None:
     """Write the averaged weights of a run as ONNX, and print what its card says of the file."""
-    export_encoder(averaged_encoder(checkpoint, network), output)
+    if network in ENCODERS:
+        export_encoder(averaged_encoder(checkpoint, network), output)
+    else:
+        export_generator(averaged_generator(checkpoint, network), output)
     written = output.read_bytes()
     typer.echo(f'sha256 = "{hashlib.sha256(written).hexdigest()}"\nsize = {len(written)}')
 

@@ -3,19 +3,23 @@
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    TypeAdapter,
     ValidationError,
 )
 
 from masquerade.errors import OptionError
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -107,7 +111,78 @@ class EncoderRecipe(_Strict):
     schedule: Schedule
 
 
-def read_recipe(recipe: str | Path) -> EncoderRecipe:
+class SwapperData(_Strict):
+    """Archives, by their names in the data folder.
+
+    Attributes:
+        faces: targets, and with their teacher's embeddings the sources.
+        validation: faces of other people, for sample grids and for the judge.
+        fabricated: share of sources that are no real embedding: half of them lie between two people, half are drawn as
+            a bank's members are.
+        same: share of a batch in which the target is its own source and must come out as it went in.
+    """
+
+    faces: list[str]
+    validation: str
+    fabricated: Share = 0.4
+    same: Share = 0.2
+
+
+class SwapperLoss(_Strict):
+    """The sum that is minimised; every number but `limit` is a weight.
+
+    Attributes:
+        recognisers: who says whom a face looks like; each counts the same.
+        adversarial: hinge, against the discriminator.
+        identity: attraction to the source.
+        repulsion: from the target's own identity, as long as the cosine is above `limit`.
+        margins: of IFSR, for each recogniser's maps in their order, scaled by 1.2 as published.
+        reconstruction: of the faces that are their own source.
+        matching: weak feature matching in the discriminator.
+        light: low-resolution colour.
+        surroundings: the picture beside the face.
+        r1: gradient penalty of the discriminator, every `r1_every` steps.
+    """
+
+    recognisers: list[Literal["driver", "fr_feature"]]
+    adversarial: NonNegativeFloat = 1.0
+    identity: NonNegativeFloat
+    repulsion: NonNegativeFloat
+    limit: float
+    ifsr: NonNegativeFloat
+    margins: list[list[NonNegativeFloat]]
+    reconstruction: NonNegativeFloat = 10.0
+    matching: NonNegativeFloat = 2.0
+    light: NonNegativeFloat = 4.0
+    surroundings: NonNegativeFloat = 4.0
+    r1: NonNegativeFloat = 10.0
+    r1_every: PositiveInt = 16
+
+
+class SwapperRecipe(_Strict):
+    """A run that trains a generator of faces and its discriminator.
+
+    Attributes:
+        network: which of `nets.generators`.
+        learning_rate: of Adam, for both networks.
+        precision: of the forward pass; auto is bfloat16 where the hardware has it.
+    """
+
+    name: str
+    network: Literal["compact"]
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: SwapperData
+    loss: SwapperLoss
+    schedule: Schedule
+
+
+Recipe = EncoderRecipe | SwapperRecipe
+_RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
+
+
+def read_recipe(recipe: str | Path) -> Recipe:
     """The recipe of that file, or the packaged one of that name.
 
     Raises:
@@ -116,7 +191,7 @@ def read_recipe(recipe: str | Path) -> EncoderRecipe:
     packaged = files("masquerade.train") / "recipes" / f"{recipe}.toml"
     path = Path(str(packaged)) if packaged.is_file() else Path(recipe)
     try:
-        return EncoderRecipe.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return _RECIPE.validate_python(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise OptionError("no such recipe", path=path, hint=f"Packaged ones: {', '.join(recipes())}") from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:

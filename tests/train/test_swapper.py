@@ -1,0 +1,219 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masquerade.errors import InputError, MasqueradeError  # noqa: E402
+from masquerade.nets.compact import Compact  # noqa: E402
+from masquerade.train.data import FaceSet  # noqa: E402
+from masquerade.train.export import averaged_generator  # noqa: E402
+from masquerade.train.recipe import Schedule, SwapperData, SwapperRecipe, read_recipe  # noqa: E402
+from masquerade.train.swapper import RECOGNISERS, SwapBatches, SwapperTraining, jittered, train_swapper  # noqa: E402
+
+RECIPE = """
+name = "tiny"
+network = "compact"
+seed = 4
+learning_rate = 1e-3
+precision = "float32"
+[data]
+faces = ["train.zip"]
+validation = "val.zip"
+same = 0.5
+[loss]
+recognisers = ["driver"]
+identity = 6.0
+repulsion = 6.0
+limit = -0.05
+ifsr = 3.0
+margins = [[0.05, 0.1]]
+r1_every = 2
+[schedule]
+epochs = 3.0
+batch = 2
+warmup = 2
+log_every = 1
+average = 0.5
+validate_every = 3
+save_minutes = 0.0
+"""
+
+
+def unit(rng, count):
+    vectors = rng.standard_normal((count, 512)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Archives of smooth noise, and what a teacher would have said of them, in half precision as it travels."""
+    rng = np.random.default_rng(0)
+    for name in ("train", "val"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as zipped:
+            for i in range(4):
+                face = cv2.resize(rng.integers(0, 256, (8, 8, 3), np.uint8), (128, 128), interpolation=cv2.INTER_CUBIC)
+                zipped.writestr(f"{i}/0.png", cv2.imencode(".png", face)[1].tobytes())
+        np.save(tmp_path / f"{name}.fr_feature2.npy", unit(rng, 4).astype(np.float16))
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def train(place, work):
+    recipe = read_recipe(place / "tiny.toml")
+    return train_swapper(recipe, data=place, teachers=place, work=place / work, workers=0)
+
+
+def curve(place, work):
+    log = place / work / "tiny" / "log.jsonl"
+    lines = (
+        [json.loads(line) for line in log.read_text().splitlines(True) if line.endswith("\n")] if log.exists() else []
+    )
+    return [{name: value for name, value in line.items() if name != "time"} for line in lines]
+
+
+def test_a_run_killed_and_started_again_writes_the_curve_of_one_that_was_not(place):
+    command = [sys.executable, "-m", "masquerade.train", str(place / "tiny.toml"), "--data", str(place)]
+    command += ["--teachers", str(place), "--work", str(place / "killed"), "--workers", "0"]
+    killed = subprocess.Popen(command)
+    deadline = time.monotonic() + 300
+    while not (place / "killed" / "tiny" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = len(curve(place, "killed"))
+    assert 1 <= before < 6
+    train(place, "killed")
+    whole = train(place, "whole")
+
+    lines = curve(place, "whole")
+    assert [line["step"] for line in lines] == list(range(1, 7))
+    assert curve(place, "killed") == lines
+    assert lines[-1]["reconstruction"] < lines[0]["reconstruction"]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    assert {"guard_target", "guard_source", "guard_strangers"} <= set(lines[2]) & set(lines[5])
+
+    grids = sorted((place / "whole" / "tiny" / "grids").iterdir())
+    assert [grid.name for grid in grids] == ["0000003.png", "0000006.png"]
+    assert cv2.imread(str(grids[1])).shape == (4 * 128, 4 * 128, 3)
+    same = [(place / work / "tiny" / "grids" / "0000006.png").read_bytes() for work in ("whole", "killed")]
+    assert same[0] == same[1]
+
+    stored = averaged_generator(place / "whole" / "tiny" / "checkpoint.pt").state_dict()
+    assert all(torch.equal(weight, stored[name]) for name, weight in whole.state_dict().items())
+
+
+def training(place, **changes):
+    recipe = read_recipe(place / "tiny.toml")
+    recipe = recipe.model_copy(update={"loss": recipe.loss.model_copy(update=changes)})
+    torch.manual_seed(0)
+    return SwapperTraining(recipe, Compact(), [RECOGNISERS["driver"](place)], None)
+
+
+def batches(same=0.0, fabricated=0.4, count=40):
+    rng = np.random.default_rng(1)
+    faces = rng.integers(0, 256, (count, 128, 128, 3), np.uint8)
+    data = SwapperData(faces=[], validation="", same=same, fabricated=fabricated)
+    vectors = unit(rng, count)
+    schedule = Schedule(epochs=2.0, batch=4)
+    return SwapBatches([FaceSet(faces, np.full(count, -1))], vectors, data, schedule, seed=1), vectors
+
+
+def test_both_networks_learn_in_a_step_and_the_recogniser_does_not(place):
+    swapper = training(place)
+    frozen = [weight.clone() for weight in swapper._recognisers[0].state_dict().values()]
+    before = {name: {n: p.clone() for n, p in m.named_parameters()} for name, m in swapper.modules.items()}
+    swapper.step(batches()[0][0])
+    for name, module in swapper.modules.items():
+        unmoved = [n for n, weight in module.named_parameters() if torch.equal(weight, before[name][n])]
+        # A judge that knows nothing yet pulls its last offset as much up for the real as down for the made.
+        assert unmoved in ([], ["layers.5.bias"])
+        assert all(weight.requires_grad for weight in module.parameters())
+    assert all(map(torch.equal, frozen, swapper._recognisers[0].state_dict().values()))
+
+
+def test_the_logged_total_is_the_weighted_sum(place):
+    swapper = training(place, repulsion=2.5, light=0.5)
+    values = swapper.step(batches(same=0.5)[0][0])
+    weights = swapper._loss
+    names = ["identity", "repulsion", "ifsr", "adversarial", "matching", "reconstruction", "light", "surroundings"]
+    assert float(values["loss"]) == pytest.approx(sum(getattr(weights, n) * float(values[n]) for n in names), rel=1e-4)
+    assert float(values["reconstruction"]) > 0
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_reaches_the_weights(place):
+    swapper = training(place)
+    batch = batches()[0][0]
+    before = [p.clone() for p in swapper.modules["generator"].parameters()]
+    with pytest.raises(MasqueradeError, match="nan"):
+        swapper.step(batch._replace(wanted=batch.wanted * float("nan")))
+    assert all(map(torch.equal, before, swapper.modules["generator"].parameters()))
+
+
+def test_batches_show_every_target_once_an_epoch_each_with_a_stranger():
+    made, vectors = batches()
+    assert len(made) == 20
+    seen = [made[step] for step in range(20)]
+    for epoch in (seen[:10], seen[10:]):
+        own = torch.cat([batch.own for batch in epoch]).numpy()
+        assert sorted(np.argmax(own @ vectors.T, 1)) == list(range(40))
+    cosines = torch.cat([(batch.own * batch.wanted).sum(1) for batch in seen])
+    assert float(cosines.max()) < 0.5
+    assert not torch.cat([batch.same for batch in seen]).any()
+    assert torch.allclose(torch.cat([batch.wanted for batch in seen]).norm(dim=1), torch.ones(80), atol=1e-5)
+    again = batches()[0][7]
+    assert all(torch.equal(a, b) for a, b in zip(again[1:], seen[7][1:], strict=True))
+
+
+def test_sources_are_people_mixtures_and_drawn_ones_in_their_shares():
+    made, vectors = batches(fabricated=0.5, count=400)
+    wanted = torch.cat([made[step].wanted for step in range(100)]).numpy()
+    nearest = np.sort(wanted @ vectors.T, 1)
+    people = nearest[:, -1] > 0.999
+    mixtures = ~people & (nearest[:, -2] > 0.25)
+    assert people.mean() == pytest.approx(0.5, abs=0.08)
+    assert mixtures.mean() == pytest.approx(0.25, abs=0.08)
+
+
+def test_some_targets_are_their_own_source():
+    batch = batches(same=0.25)[0][3]
+    assert batch.same.tolist() == [True, False, False, False]
+    assert torch.equal(batch.wanted[0], batch.own[0])
+
+
+def test_jitter_shows_most_of_the_face_and_nothing_else():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:128, :128].astype(np.uint8)
+    face = np.dstack([x, y, 0 * x])
+    for _ in range(20):
+        moved = jittered(face, rng)
+        assert moved.shape == face.shape
+        xs, ys = np.sort(moved[64, [0, 127], 0].astype(int)), moved[[0, 127], 64, 1].astype(int)
+        assert xs[1] - xs[0] >= 115 and ys[1] - ys[0] >= 115
+
+
+def test_the_packaged_recipe_is_one_and_wrong_embeddings_are_refused(place):
+    packaged = read_recipe("swapper-128")
+    assert isinstance(packaged, SwapperRecipe) and packaged.name == "swapper-128"
+    assert [len(m) for m in packaged.loss.margins] == [2] * len(packaged.loss.recognisers)
+    np.save(place / "train.fr_feature2.npy", np.ones((3, 512), np.float16))
+    with pytest.raises(InputError, match="3 embeddings of 4 faces"):
+        train(place, "runs")
