@@ -29,6 +29,18 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Inputs = Annotated[list[Path], typer.Argument(help="Photos, videos, and folders of them.", show_default=False)]
+KnownPeople = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER|PAIRS.txt",
+        help="Photos in one folder for each person, or a list of pairs as LFW has it.",
+        show_default=False,
+    ),
+]
+Images = Annotated[Path | None, typer.Option(help="The folder of the photos that PAIRS.txt names.", show_default=False)]
+Aligned = Annotated[
+    bool, typer.Option("--aligned", help="The photos are square crops, aligned to the ArcFace template already.")
+]
 Method = Annotated[Literal["blur", "pixelate", "solid"], typer.Option(help="How faces are replaced.")]
 Shape = Annotated[Literal["ellipse", "box"], typer.Option(help="Shape of what is replaced.")]
 Margin = Annotated[float, typer.Option(help="Share of the face's size added on every side.", min=0, max=2)]
@@ -46,6 +58,7 @@ DetectorName = Annotated[str, typer.Option("--detector", help=f"One of {', '.joi
 Weights = Annotated[
     Path | None, typer.Option(help="The detector's ONNX file, instead of the store's.", show_default=False)
 ]
+EncoderName = Annotated[str, typer.Option("--encoder", help="driver, guard, or an ONNX file.")]
 EncoderKind = Annotated[
     str | None,
     typer.Option("--kind", help=f"What an encoder's own file is: {', '.join(KINDS)}.", show_default=False),

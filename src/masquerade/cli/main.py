@@ -8,7 +8,7 @@ from io import TextIOWrapper
 
 import typer
 
-from masquerade.cli import analyze, anonymize, bank, demo, doctor, models, render, train, vault
+from masquerade.cli import analyze, anonymize, bank, calibrate, demo, doctor, models, render, train, vault
 from masquerade.cli.common import complain, root_options
 from masquerade.errors import MachineError, MasqueradeError, OptionError, UnexpectedError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("anonymize")(anonymize.anonymize_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("render")(render.render_command)
+app.command("calibrate")(calibrate.calibrate_command)
 app.command("demo")(demo.demo_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("train")(train.train)

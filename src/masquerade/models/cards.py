@@ -7,6 +7,7 @@ the same about a file.
 
 import json
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -186,6 +187,17 @@ class UserSwapper(_Data):
     swap: SwapSpec
 
 
+class FileCard(_Data):
+    """What is known of an encoder that is a user's own file; it lies beside that file."""
+
+    type: Literal["file"] = "file"
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the file it was made for."""
+    kind: str
+    """One of `faces.embed.KINDS`."""
+    calibration: tuple[Threshold, ...]
+
+
 _CARD: TypeAdapter[WeightCard | MediaCard] = TypeAdapter(
     Annotated[WeightCard | MediaCard, Field(discriminator="type")],
 )
@@ -238,3 +250,53 @@ def card(name: str) -> WeightCard:
     if name not in known:
         raise OptionError(f"no weights are called {name!r}", hint=f"There is {', '.join(sorted(known))}.")
     return known[name]
+
+
+def file_card_path(model: Path) -> Path:
+    """Where the card of a user's own file lies."""
+    return model.with_name(f"{model.name}.card.toml")
+
+
+def read_file_card(model: Path) -> FileCard | None:
+    """The card beside a user's own file, or None where there is none.
+
+    Raises:
+        OptionError: it cannot be read.
+    """
+    path = file_card_path(model)
+    if not path.is_file():
+        return None
+    try:
+        return FileCard.model_validate_json(json.dumps(tomllib.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, OSError) as error:  # pydantic's, TOML's and Unicode's errors are ValueErrors
+        raise OptionError(
+            "this card of an encoder cannot be read", path=path, hint="Make it again with 'masquerade calibrate --save'"
+        ) from error
+
+
+def file_card_text(card: FileCard) -> str:
+    """A user's card as TOML."""
+    head = f'type = "file"\nsha256 = "{card.sha256}"\nkind = "{card.kind}"\n'
+    return head + _calibration_text(card.calibration)
+
+
+def with_calibration(text: str, calibration: Sequence[Threshold]) -> str:
+    """The text of a card, TOML, with other thresholds; everything else stays as it was written.
+
+    Raises:
+        OptionError: the card's `[[calibration]]` tables are not the last in it.
+    """
+    head = text.split("[[calibration]]", maxsplit=1)[0].rstrip() + "\n"
+    before, after = tomllib.loads(text), tomllib.loads(head)
+    before.pop("calibration", None)
+    if before != after:
+        raise OptionError("the thresholds do not stand at the card's end", hint="Move the [[calibration]] tables there")
+    return head + _calibration_text(calibration)
+
+
+def _calibration_text(calibration: Sequence[Threshold]) -> str:
+    tables = []
+    for entry in calibration:
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in entry.model_dump().items()]
+        tables.append("\n[[calibration]]\n" + "\n".join(lines) + "\n")
+    return "".join(tables)

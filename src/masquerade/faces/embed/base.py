@@ -40,8 +40,10 @@ class Encoder:
         spec: what the input wants; its size is given.
         alignment: where it wants the landmarks.
         calibration: thresholds that were measured.
+        kind: which of `opening.KINDS` a user's own file is; None where a card says it all.
 
     Attributes:
+        name, sha256, calibration, kind: as given.
         dimensions: length of the vectors.
 
     Raises:
@@ -57,12 +59,14 @@ class Encoder:
         spec: "InputSpec",
         alignment: "Alignment" = "arcface",
         calibration: Sequence["Threshold"] = (),
+        kind: str | None = None,
     ) -> None:
         if spec.height is None or spec.height != spec.width:
             raise WeightsError(f"{name} does not say which size of square faces it takes")
         self.name = name
         self.sha256 = sha256
         self.calibration = tuple(calibration)
+        self.kind = kind
         self._session = session
         self._spec = spec
         self._size = spec.height

@@ -84,14 +84,22 @@ def open_encoder(
 
 
 def _open_file(path: Path, kind: str | None, engine: "Engine", provider: str | None, threads: int) -> Encoder:
-    from masquerade.media.files import sha256  # noqa: PLC0415 - only files are hashed here
+    from masquerade.media.files import sha256  # noqa: PLC0415 - loads the media libraries
+    from masquerade.models.cards import file_card_path, read_file_card  # noqa: PLC0415 - loads pydantic
     from masquerade.models.runtime import open_session  # noqa: PLC0415 - loads pydantic
 
     if not path.is_file():
         raise OptionError(
             f"there is no encoder {str(path)!r}", hint=f"Choose one of {', '.join(_names())}, or an ONNX file"
         )
-    digest = sha256(path)
+    digest, card = sha256(path), read_file_card(path)
+    if card is not None and kind is None:
+        if card.sha256 != digest:
+            raise OptionError(
+                "this encoder is not the one its card was made for", path=path, hint=f"Remove {file_card_path(path)}"
+            )
+        kind = card.kind
+    known = card is not None and (card.sha256, card.kind) == (digest, kind)
     if kind not in KINDS:
         said = "its kind is not known" if kind is None else f"there is no kind {kind!r}"
         raise OptionError(said, path=path, hint=f"Say which it is of {', '.join(KINDS)} (--kind)")
@@ -100,7 +108,15 @@ def _open_file(path: Path, kind: str | None, engine: "Engine", provider: str | N
         raise WeightsError(f"an encoder has one input, this network has {len(session.inputs)}", path=path)
     try:
         spec = _spec(KINDS[kind], session.inputs[0])
-        return Encoder(session, name=path.stem, sha256=digest, spec=spec, alignment=KINDS[kind].alignment)
+        return Encoder(
+            session,
+            name=path.stem,
+            sha256=digest,
+            spec=spec,
+            alignment=KINDS[kind].alignment,
+            calibration=card.calibration if card is not None and known else (),
+            kind=kind,
+        )
     except WeightsError as error:
         raise WeightsError(error.message, path=path, hint=error.hint) from error
 
