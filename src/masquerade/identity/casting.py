@@ -50,12 +50,14 @@ class Limits:
 
     @classmethod
     def of(cls, encoder: "Encoder") -> Self:
-        """The encoder's threshold at FAR 1e-4 less `MARGIN`, and that at FAR 0.1: nine of ten strangers are farther.
+        """The encoder's threshold at FAR 1e-4 less `MARGIN`; and the middle between that at FAR 1e-2 and 1.
+
+        At 1 lie those who have nothing in common. About one stranger in nine is nearer than the middle.
 
         Raises:
             OptionError: the encoder was not calibrated for them.
         """
-        return cls(encoder.threshold(1e-4) - MARGIN, encoder.threshold(0.1))
+        return cls(encoder.threshold(1e-4) - MARGIN, (encoder.threshold(1e-2) + 1) / 2)
 
 
 @dataclass(frozen=True, slots=True)
