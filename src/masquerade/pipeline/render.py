@@ -1,17 +1,32 @@
 """File + Plan → file. Follows the Plan, adds nothing, and decides nothing but how to fail: closed."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from masquerade.errors import PlanError
 from masquerade.media import Frame, VideoReader, VideoWriter, open_image, open_video, save_image, sha256
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
-from masquerade.plan import Plan
+from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
-from masquerade.types import Face, Provenance, TrackedFace
+from masquerade.swap.impose import Imposer, Outcome, Task
+from masquerade.types import Embedding, Face, Provenance, TrackedFace
+
+
+@dataclass(frozen=True, slots=True)
+class Wardrobe:
+    """Who wears which fabricated face, and what puts it on.
+
+    Attributes:
+        imposer: makes the faces and checks them.
+        identities: by person id, what the swapper is to be given: unit vectors (d,) of nobody who lives. Who is not
+            in it is redacted.
+    """
+
+    imposer: Imposer
+    identities: Mapping[int, Embedding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +38,9 @@ class Report:
         kind: "image" or "video".
         frames: written.
         people: tracks in the Plan.
-        replaced: faces redacted, counted once a frame, by how they were known.
+        replaced: faces redacted or swapped, counted once a frame, by how they were known.
         kept: faces left as they were because the Plan says so, counted once a frame.
+        outcomes: faces that should have been swapped, by what became of them; all but `Outcome.SWAPPED` were redacted.
         dropped: what the output does not have on purpose (data streams, attached pictures, chapters), one phrase each.
         lost: what the output does not have though a viewer would miss it, one phrase each. A person should look.
     """
@@ -36,6 +52,7 @@ class Report:
     people: int
     replaced: Mapping[str, int]
     kept: int
+    outcomes: Mapping[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
@@ -47,11 +64,12 @@ def render(
     *,
     encoder: str | None = None,
     quality: int | None = None,
+    wardrobe: Wardrobe | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Writes the file that the Plan describes.
 
-    A pure function of the file and the Plan: the same two give the same bytes.
+    A pure function of the file, the Plan and the wardrobe: the same three give the same bytes.
 
     Args:
         path: the file the Plan was made for.
@@ -59,6 +77,7 @@ def render(
         output: where to write; appears there complete or not at all.
         encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
         quality: on that encoder's own scale, smaller is better; None is close to the source.
+        wardrobe: the faces people wear; None redacts everyone.
         progress: told of every frame.
 
     Raises:
@@ -73,7 +92,7 @@ def render(
             path=path,
             hint="Run `masquerade analyze` on this file",
         )
-    walk = Walk(plan, Redactor(plan.treatment))
+    walk = Walk(plan, Redactor(plan.treatment), wardrobe)
     dropped: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     if plan.source.kind == "image":
@@ -93,6 +112,7 @@ def render(
         people=len(plan.people),
         replaced=dict(walk.replaced),
         kept=walk.kept,
+        outcomes=dict(walk.outcomes),
         dropped=dropped,
         lost=lost,
     )
@@ -115,22 +135,49 @@ def _render_video(reader: VideoReader, writer: VideoWriter, walk: "Walk", progre
 class Walk:
     """Edits frames as the Plan says and counts."""
 
-    def __init__(self, plan: Plan, replacer: Replacer) -> None:
+    def __init__(self, plan: Plan, replacer: Replacer, wardrobe: Wardrobe | None = None) -> None:
         self.plan = plan
         self._replacer = replacer
+        self._wardrobe = wardrobe
         self._faces = plan.faces_by_frame()
         self.replaced: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self.kept = 0
 
     def edit(self, frame: Frame) -> None:
+        todo = []
         for person, tracked in self._faces.get(frame.index, ()):
             if person.action == "keep" or not self.plan.scope.holds(tracked, frame.time):
                 self.kept += 1
             else:
-                self._replace(frame, tracked)
+                todo.append((person, tracked))
+        # Redaction comes last: what it covers, no swap beside it may bring back.
+        for tracked in self._swap(frame, todo):
+            self._replace(frame, tracked)
         for manual in self.plan.manual:
             if manual.start <= frame.time and (manual.end is None or frame.time <= manual.end):
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
+
+    def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> list[TrackedFace]:
+        """Swaps whom it can; returns the faces that are left to redact."""
+        if self._wardrobe is None:
+            return [tracked for _, tracked in faces]
+        identities = self._wardrobe.identities
+        # A face that was only supposed to be there may be beside the place: a swap would leave it in the open.
+        worn = [(p, t) for p, t in faces if p.id in identities and t.provenance is Provenance.DETECTED]
+        rest = [t for p, t in faces if p.id in identities and t.provenance is not Provenance.DETECTED]
+        if rest:
+            self.outcomes["not seen in this frame"] += len(rest)
+        rest += [t for p, t in faces if p.id not in identities]
+        seeds = [frame.index * 1_000_003 + person.id for person, _ in worn]
+        tasks = [Task(t.face, identities[p.id], seed) for (p, t), seed in zip(worn, seeds, strict=True)]
+        for (_, tracked), outcome in zip(worn, self._wardrobe.imposer.impose(frame, tasks), strict=True):
+            self.outcomes[str(outcome)] += 1
+            if outcome is Outcome.SWAPPED:
+                self.replaced[str(tracked.provenance)] += 1
+            else:
+                rest.append(tracked)
+        return rest
 
     def _replace(self, frame: Frame, tracked: TrackedFace) -> None:
         self._replacer.replace(frame, tracked.face)
