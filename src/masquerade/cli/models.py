@@ -1,14 +1,17 @@
 """`masquerade models`: what weights there are, on what terms, and whether they are here and whole."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from masquerade.cli.common import Json, Quiet, complain, err, out, print_json
 from masquerade.errors import MasqueradeError, OptionError
+from masquerade.media.files import atomic_output, check_output
 from masquerade.models import Asset, State, asset, assets, fetch, location, state
 
 app = typer.Typer(help="The networks' weights and the demo's pictures: list, fetch, check.", no_args_is_help=True)
@@ -81,6 +84,70 @@ def verify_command(names: Names = None, as_json: Json = False) -> None:
         if State.DAMAGED in states:
             err.print("Run 'masquerade models pull' with the damaged names: it fetches them again.", soft_wrap=True)
     raise typer.Exit(int(any(found in wrong for found in states)))
+
+
+@app.command("import")
+def import_command(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS.h5", help="A Keras file of FaceDancer's published model zoo.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="SWAPPER.onnx", help="The network; its card goes beside it.")
+    ],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Turn published FaceDancer weights, which you fetch yourself, into a swapper that runs here.
+
+    Their licence is CC BY-NC-SA 4.0 and holds for what comes out too. Needs the extra `train`.
+    """
+    card = output.with_suffix(".toml")
+    if output.suffix != ".onnx":
+        raise OptionError(f"{output.name!r} is no name for a network", hint="End it in .onnx")
+    for path in (output, card):
+        check_output(path, inputs=[weights])
+    try:
+        from masquerade.nets import import_facedancer, to_onnx  # noqa: PLC0415 - torch is an extra
+    except ImportError as error:
+        hint = "Run: pip install 'masquerade[train]'"
+        raise OptionError(f"importing weights needs {error.name}, which is not installed", hint=hint) from error
+    name, net = import_facedancer(weights)
+    with atomic_output(output) as part:
+        part.write_bytes(to_onnx(net))
+    with atomic_output(card) as part:
+        part.write_text(FACEDANCER_CARD.format(name=f"facedancer-{name}", file=output.name, side=net.side), "utf-8")
+    if as_json:
+        print_json({"network": str(output), "card": str(card), "configuration": name})
+    elif not quiet:
+        err.print(escape(f"{output}: FaceDancer {name.upper()}, {net.side} px; open it by {card}"), soft_wrap=True)
+
+
+FACEDANCER_CARD = """\
+# FaceDancer (Rosberg et al., WACV 2023), converted from its published Keras weights: CC BY-NC-SA 4.0, no commercial
+# use. It follows identities of an ArcFace encoder, which is not in this package either.
+file = "{file}"
+name = "{name}"
+
+[input]
+name = "target"
+layout = "NCHW"
+height = {side}
+width = {side}
+colour = "RGB"
+range = [-1.0, 1.0]
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+
+[swap]
+identity = "identity"
+crop = "crop"
+range = [-1.0, 1.0]
+encoder = "arcface"
+alignment = "arcface"
+"""
 
 
 def _chosen(names: list[str] | None) -> list[Asset]:
