@@ -17,8 +17,8 @@ from masquerade.identity import START_SCORE
 from masquerade.media import IMAGE_FORMATS, open_image
 from masquerade.types import Face, Points
 
-MOST_GENUINE, MOST_IMPOSTORS = 1_000_000, 4_000_000
-"""Pairs of a folder that are compared; of larger ones so many are drawn."""
+MOST = 4_000_000
+"""Pairs of each kind that are compared; of a larger folder so many are drawn."""
 _SECOND = 0.25
 """Share of the largest face's area: smaller faces are people in the background."""
 
@@ -55,18 +55,22 @@ class Sample:
     photos: tuple[Photo, ...]
     listed: tuple[NamedPair, ...] | None = None
 
-    def pairs(self, found: Sequence[Photo]) -> tuple[Pairs, Labels | None]:
+    def pairs(self, found: Sequence[Photo], most: int = MOST) -> tuple[Pairs, Labels | None]:
         """Which faces are compared, of those that were found.
 
+        Args:
+            found: photos with a face.
+            most: of a folder, so many pairs of each kind are drawn with the seed 0 where there are more. Of a list,
+                all are compared.
+
         Returns:
-            (pairs of rows of `found`, their folds or None). Of a folder all pairs, or as many of each kind as
-            `MOST_GENUINE` and `MOST_IMPOSTORS` say, drawn with the seed 0.
+            (pairs of rows of `found`, their folds or None).
 
         Raises:
             InputError: no genuine or no impostor pair is left.
         """
         if self.listed is None:
-            pairs, folds = make_pairs([photo.person for photo in found], MOST_GENUINE, MOST_IMPOSTORS), None
+            pairs, folds = make_pairs([photo.person for photo in found], most, most), None
         else:
             row = {photo.name: i for i, photo in enumerate(found)}
             kept = [pair for pair in self.listed if pair.first in row and pair.second in row]
@@ -174,6 +178,45 @@ def embed_photos(
     if not found:
         raise InputError(f"no face was found in any of {len(photos)} photos", hint="Are they crops? Say --aligned")
     return Embedded(tuple(found), tuple(missed), tuple(landmarks), tuple(np.concatenate(rows) for rows in vectors))
+
+
+def embed_replaced(
+    seen: Embedded,
+    folder: Path,
+    encoders: Sequence[Encoder],
+    detector: Detector | None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[tuple[NDArray[np.float32], ...], int]:
+    """The same faces in another folder, where the same photos lie with their faces replaced.
+
+    Where no face is found any more, the encoders look at the place where it was: whoever has the anonymized photo can
+    guess that too.
+
+    Args:
+        seen: the original photos' faces.
+        folder: holds a file of the same name for each of them, `PERSON/PHOTO`.
+        encoders, detector, progress: as for `embed_photos`.
+
+    Returns:
+        (for each encoder unit vectors, shape (found, dimensions), how many faces were not found any more).
+
+    Raises:
+        InputError: a photo is not there or cannot be read.
+    """
+    vectors: list[list[NDArray[np.float32]]] = [[] for _ in encoders]
+    gone = 0
+    for done, (photo, points) in enumerate(zip(seen.found, seen.landmarks, strict=True), start=1):
+        path = folder / photo.person / photo.path.name
+        image = read_rgb(path)
+        now = main_landmarks(image, detector) if detector else crop_landmarks(image, path)
+        if now is None:
+            gone += 1
+            before = open_image(photo.path).frame
+            now = points * np.array([image.shape[1] / before.width, image.shape[0] / before.height], np.float32)
+        for encoder, rows in zip(encoders, vectors, strict=True):
+            rows.append(encoder.embed(image, [now]))
+        progress(done, len(seen.found))
+    return tuple(np.concatenate(rows) for rows in vectors), gone
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -17,8 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from masquerade.errors import MasqueradeError, OptionError
 from masquerade.faces.detect import DETECTORS, Detector, open_detector
-from masquerade.faces.embed import KINDS
+from masquerade.faces.embed import KINDS, open_encoder
+from masquerade.faces.embed import Encoder as FaceEncoder
 from masquerade.models import Engine as EngineName
+from masquerade.models.cards import file_card_path
 from masquerade.pipeline.progress import Progress as Told
 from masquerade.pipeline.progress import silent
 from masquerade.plan import Scope, Span, Treatment
@@ -57,6 +59,18 @@ MinFace = Annotated[float, typer.Option(help="Only faces at least this many pixe
 DetectorName = Annotated[str, typer.Option("--detector", help=f"One of {', '.join(DETECTORS)}.")]
 Weights = Annotated[
     Path | None, typer.Option(help="The detector's ONNX file, instead of the store's.", show_default=False)
+]
+EncoderNames = Annotated[
+    list[str] | None,
+    typer.Option("--encoder", help="driver, guard, or an ONNX file. Repeatable.", show_default="driver and guard"),
+]
+EncoderKinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        help=f"What an encoder's own file is: {', '.join(KINDS)}. One for each such file without a card, in their order.",
+        show_default=False,
+    ),
 ]
 EncoderName = Annotated[str, typer.Option("--encoder", help="driver, guard, or an ONNX file.")]
 EncoderKind = Annotated[
@@ -181,6 +195,32 @@ def build_detector(name: str, weights: Path | None, engine: EngineName, provider
         EngineError: the engine asked for cannot run.
     """
     return open_detector(name, weights, engine=engine, provider=provider, threads=threads)
+
+
+def build_encoders(
+    names: list[str] | None, kinds: list[str] | None, engine: EngineName, provider: str | None, threads: int
+) -> list[FaceEncoder]:
+    """Options → encoders that are ready to run.
+
+    Raises:
+        OptionError: there is no such encoder, two are called alike, or kinds and files do not belong together.
+        WeightsError: the weights cannot be had, or are no encoder.
+        EngineError: the engine asked for cannot run.
+    """
+    left = list(kinds or ())
+    opened = []
+    for name in names or ("driver", "guard"):
+        unknown = Path(name).is_file() and not file_card_path(Path(name)).is_file()
+        kind = left.pop(0) if left and unknown else None
+        opened.append(open_encoder(name, kind=kind, engine=engine, provider=provider, threads=threads))
+    if left:
+        raise OptionError(
+            f"--kind {left[0]} belongs to no file", hint="Give one for each encoder's own file without a card"
+        )
+    called = [encoder.name for encoder in opened]
+    if len(set(called)) < len(called):
+        raise OptionError(f"two encoders are called {max(called, key=called.count)}", hint="Rename one of the files")
+    return opened
 
 
 class Bars:

@@ -8,7 +8,21 @@ from io import TextIOWrapper
 
 import typer
 
-from masquerade.cli import analyze, anonymize, bank, calibrate, demo, doctor, models, render, train, vault
+from masquerade.cli import (
+    analyze,
+    anonymize,
+    bank,
+    calibrate,
+    consistency,
+    demo,
+    distances,
+    doctor,
+    models,
+    render,
+    survey,
+    train,
+    vault,
+)
 from masquerade.cli.common import complain, root_options
 from masquerade.errors import MachineError, MasqueradeError, OptionError, UnexpectedError
 
@@ -27,6 +41,9 @@ app.command("anonymize")(anonymize.anonymize_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("render")(render.render_command)
 app.command("calibrate")(calibrate.calibrate_command)
+app.command("consistency")(consistency.consistency_command)
+app.command("distances")(distances.distances_command)
+app.command("survey")(survey.survey_command)
 app.command("demo")(demo.demo_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("train")(train.train)
