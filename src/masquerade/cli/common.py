@@ -68,7 +68,7 @@ EncoderKinds = Annotated[
     list[str] | None,
     typer.Option(
         "--kind",
-        help=f"What an encoder's own file is: {', '.join(KINDS)}. One for each such file without a card, in their order.",
+        help=f"What an encoder's own file is: {', '.join(KINDS)}. One for each file without a card, in order.",
         show_default=False,
     ),
 ]
