@@ -18,6 +18,7 @@ from masquerade.cli import (
     distances,
     doctor,
     models,
+    prepare,
     render,
     survey,
     train,
@@ -46,6 +47,7 @@ app.command("distances")(distances.distances_command)
 app.command("survey")(survey.survey_command)
 app.command("demo")(demo.demo_command)
 app.command("doctor")(doctor.doctor_command)
+app.command("prepare")(prepare.prepare_command)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(bank.app, name="bank")
