@@ -27,7 +27,7 @@ def folder(tmp_path, astronaut):
     raw = tmp_path / "raw"
     save(raw / "ann" / "1.png", astronaut)
     save(raw / "ann" / "again.jpg", astronaut)
-    save(raw / "ann" / "blurred.png", cv2.GaussianBlur(astronaut, (0, 0), 12))
+    save(raw / "ann" / "blurred.png", cv2.GaussianBlur(astronaut, (0, 0), 9))
     save(raw / "bob" / "deep" / "2.png", np.ascontiguousarray(astronaut[:, ::-1]))
     save(raw / "bob" / "wall.png", background(300, 200))
     two, _ = placed(astronaut, 0.6, 0, 0, 700, 310)
@@ -40,7 +40,7 @@ def folder(tmp_path, astronaut):
 
 
 def test_named_photos_become_people(folder, tmp_path, detector):
-    made = prepare(folder, tmp_path / "faces.zip", detector)
+    made = prepare(folder, tmp_path / "faces.zip", detector, least=0.5)
     assert (made.photos, made.faces, made.people, made.validation) == (7, 2, 2, 0)
     assert made.dropped == {
         "seen before": 1,
