@@ -53,8 +53,9 @@ def test_named_photos_become_people(folder, tmp_path, detector):
     faces = read_archive(tmp_path / "faces.zip", tmp_path / "cache", labelled=True)
     assert faces.faces.shape == (2, 128, 128, 3)
     assert faces.people.tolist() == [0, 1]
-    # One is the other's mirror image, aligned alike.
-    assert np.abs(faces.faces[0].astype(int) - faces.faces[1][:, ::-1]).mean() < 12
+    # One is the other's mirror image, so near to it as the detector's landmarks are the same in both.
+    first, second = faces.faces[0].astype(float).mean(axis=2), faces.faces[1][:, ::-1].astype(float).mean(axis=2)
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.6
 
 
 def test_unnamed_photos_give_every_face(folder, tmp_path, detector):
