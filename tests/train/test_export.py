@@ -7,9 +7,18 @@ torch = pytest.importorskip("torch")
 openvino = pytest.importorskip("openvino")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from masquerade.errors import WeightsError  # noqa: E402
 from masquerade.models.cards import PACKAGED, cards  # noqa: E402
+from masquerade.nets.compact import Compact  # noqa: E402
 from masquerade.nets.encoder import ENCODERS  # noqa: E402
-from masquerade.train.export import averaged_encoder, export_encoder, read_encoder, settle  # noqa: E402
+from masquerade.train.export import (  # noqa: E402
+    averaged_encoder,
+    export_encoder,
+    export_generator,
+    read_encoder,
+    read_generator,
+    settle,
+)
 
 
 @pytest.fixture(params=list(ENCODERS))
@@ -83,3 +92,28 @@ def test_the_packaged_encoder_is_what_its_card_says_and_can_be_trained_further(n
         expected = encoder(faces).numpy()
     found = session.run(None, {card.input.name: faces.numpy()})[0]
     np.testing.assert_allclose((found * expected).sum(1), 1, atol=1e-4)
+
+
+def test_a_generators_file_is_small_says_what_it_said_and_can_be_read_again(tmp_path):
+    torch.manual_seed(2)
+    net, path = Compact().eval(), tmp_path / "swapper.onnx"
+    export_generator(net, path)
+    assert path.stat().st_size < 12_000_000
+    again = read_generator(path)
+    for name, weight in net.state_dict().items():
+        assert torch.equal(weight.half().float(), again.state_dict()[name]), name
+    crops, identities, _ = net.examples(3)
+    with torch.no_grad():
+        expected, halved = net(crops, identities).crops.numpy(), again(crops, identities).crops.numpy()
+    assert np.abs(expected - halved).max() < 0.01 * np.abs(expected).max()
+    feeds = {"target": crops.numpy(), "identity": identities.numpy()}
+    session = onnxruntime.InferenceSession(path)
+    assert [port.name for port in session.get_outputs()] == ["crop"]
+    theirs = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for found in (session.run(None, feeds)[0], theirs(feeds)["crop"]):
+        np.testing.assert_allclose(found, halved, atol=2e-5)
+
+
+def test_another_networks_file_is_refused():
+    with pytest.raises(WeightsError, match="compact"):
+        read_generator(PACKAGED / "guard.onnx")

@@ -100,7 +100,8 @@ class SwapBatches(Dataset[Swaps]):
     def _stranger(self, own: Vectors, rng: np.random.Generator) -> Vectors:
         """An identity for this target: the farther of two, so that it is hardly ever the same person."""
         drawn = self._identities(2, rng)
-        return drawn[int(np.argmin(drawn @ own))]
+        farther: Vectors = drawn[int(np.argmin(drawn @ own))]
+        return farther
 
     def _identities(self, count: int, rng: np.random.Generator) -> Vectors:
         first, second = self._embeddings[rng.integers(len(self._embeddings), size=(2, count))]
@@ -267,7 +268,7 @@ class Samples:
         return np.concatenate(
             [
                 pixels(generator(some, z).crops)
-                for some, z in zip(targets.split(_COLUMNS), wanted.to(device).split(_COLUMNS), strict=True)
+                for some, z in zip(*(torch.split(part, _COLUMNS) for part in (targets, wanted.to(device))), strict=True)
             ]
         )
 
@@ -292,12 +293,14 @@ def train_swapper(
     cache = work / "cache"
     names = recipe.data.faces
     sets = [read_archive(data / name, cache, labelled=False) for name in names]
-    embeddings = np.concatenate([_embeddings(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
+    embeddings = np.concatenate(
+        [teacher_embeddings(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)]
+    )
     validation = read_archive(data / recipe.data.validation, cache, labelled=True)
     torch.manual_seed(recipe.seed)
     generator = GENERATORS[recipe.network]()
     recognisers = [RECOGNISERS[name](teachers) for name in recipe.loss.recognisers]
-    vectors = _embeddings(recipe.data.validation, validation, data, cache, teachers)
+    vectors = teacher_embeddings(recipe.data.validation, validation, data, cache, teachers)
     device = engine.device_of_choice()
     samples = _samples(validation, vectors, device, work / recipe.name / "grids")
     training = SwapperTraining(recipe, generator, recognisers, samples)
@@ -314,7 +317,14 @@ RECOGNISERS: dict[str, Callable[[Path], Recogniser]] = {
 }
 
 
-def _embeddings(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Vectors:
+def teacher_embeddings(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Vectors:
+    """What fr_feature says of an archive's faces, unit vectors (n, 512).
+
+    Taken from `<archive>.fr_feature2.npy` beside the archive where that is, else from the cache, else computed.
+
+    Raises:
+        InputError: the stored embeddings are not those of this archive.
+    """
     stored = f"{Path(name).stem}.fr_feature2.npy"
     path = data / stored if (data / stored).is_file() else cache / stored
 
