@@ -1,0 +1,135 @@
+"""The walk of a swap on a real face, with the package's own guard."""
+
+import numpy as np
+import pytest
+
+from masquerade.errors import EngineError, OptionError
+from masquerade.faces.align import template
+from masquerade.faces.detect import detect_everywhere
+from masquerade.faces.embed import open_encoder
+from masquerade.media import StillFrame
+from masquerade.swap.base import Swapped
+from masquerade.swap.guard import EncoderGuard
+from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task
+from masquerade.types import Box, Face
+from tests.scenes import placed
+
+SIDE = 64
+WHO = np.eye(1, 4, dtype=np.float32)[0]
+
+
+class Made:
+    """A swapper by a rule."""
+
+    side, dimensions = SIDE, 4
+
+    def __init__(self, rule, mask=None):
+        self._rule, self._mask = rule, mask
+
+    def swap(self, crops, identities):
+        assert crops.shape[1:] == (3, SIDE, SIDE)
+        assert np.abs(crops).max() <= 1
+        made = np.stack([self._rule(crop) for crop in crops]).astype(np.float32)
+        return Swapped(made, None if self._mask is None else np.full((len(crops), 1, SIDE, SIDE), self._mask))
+
+
+def upside_down(crop):
+    return crop[:, ::-1]
+
+
+def unchanged(crop):
+    return crop
+
+
+@pytest.fixture(scope="module")
+def guard():
+    return EncoderGuard(open_encoder("guard"))
+
+
+@pytest.fixture(scope="module")
+def face(detector, astronaut):
+    (found,) = (f for f in detect_everywhere(detector, astronaut) if f.score > 0.6)
+    return found
+
+
+def test_a_face_that_is_gone_is_written(guard, astronaut, face):
+    frame = StillFrame(astronaut.copy())
+    assert Imposer(Made(upside_down), template(SIDE), guard).impose(frame, [Task(face, WHO)]) == [Outcome.SWAPPED]
+    x, y = (int(v) for v in face.box.centre)
+    assert (frame.samples[y - 20 : y + 20, x - 20 : x + 20] != astronaut[y - 20 : y + 20, x - 20 : x + 20]).mean() > 0.8
+    far = int(face.box.y2 + face.box.height)
+    np.testing.assert_array_equal(frame.samples[far:], astronaut[far:])
+
+
+def test_a_face_that_can_still_be_recognised_never_reaches_the_picture(guard, astronaut, face):
+    frame = StillFrame(astronaut.copy())
+    assert Imposer(Made(unchanged), template(SIDE), guard).impose(frame, [Task(face, WHO)]) == [Outcome.RECOGNISED]
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
+def test_a_mask_that_hides_the_new_face_shows_the_old_one_to_the_guard(guard, astronaut, face):
+    frame = StillFrame(astronaut.copy())
+    imposer = Imposer(Made(upside_down, mask=np.float32(0.05)), template(SIDE), guard)
+    assert imposer.impose(frame, [Task(face, WHO)]) == [Outcome.RECOGNISED]
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
+def test_a_network_that_fails_writes_nothing(guard, astronaut, face):
+    def broken(crop):
+        raise EngineError("out of memory")
+
+    frame = StillFrame(astronaut.copy())
+    assert Imposer(Made(broken), template(SIDE), guard).impose(frame, [Task(face, WHO)]) == [Outcome.FAILED]
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
+def test_faces_without_landmarks_too_small_or_outside_are_left_to_redaction(guard, astronaut, face):
+    frame = StillFrame(astronaut.copy())
+    x, y = face.box.centre
+    half = SMALLEST / 2 - 0.5
+    away = Face(Box(-500, -500, -400, -400), 1.0, template(100) - np.float32(500))
+    tasks = [
+        Task(Face(face.box, face.score), WHO),
+        Task(Face(Box(x - half, y - half, x + half, y + half), 1.0, face.landmarks), WHO),
+        Task(Face(face.box, face.score, np.zeros((5, 2), np.float32)), WHO),
+        Task(away, WHO),
+    ]
+    outcomes = Imposer(Made(upside_down), template(SIDE), guard).impose(frame, tasks)
+    assert outcomes == [Outcome.TOO_SMALL, Outcome.TOO_SMALL, Outcome.TOO_SMALL, Outcome.FAILED]
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
+def test_many_faces_in_deep_colour_are_swapped_alike(guard, astronaut, detector):
+    picture, _ = placed(astronaut, 0.5, 10, 10, 700, 300)
+    right, _ = placed(astronaut, 0.5, 400, 10, 700, 300)
+    picture[:, 350:] = right[:, 350:]
+    deep = (picture.astype(np.uint16) << 8) + picture
+    tasks = [Task(f, WHO, seed=i) for i, f in enumerate(detect_everywhere(detector, picture)) if f.score > 0.5]
+    assert len(tasks) == 2
+    imposer = Imposer(Made(upside_down), template(SIDE), guard)
+    shallow, first, second = StillFrame(picture.copy()), StillFrame(deep.copy()), StillFrame(deep.copy())
+    assert imposer.impose(shallow, tasks) == imposer.impose(first, tasks) == imposer.impose(second, tasks)
+    np.testing.assert_array_equal(first.samples, second.samples)
+    assert np.abs((first.samples / 257) - shallow.samples).max() < 1.5
+
+
+def test_a_guard_needs_a_threshold_that_leaves_room(guard):
+    with pytest.raises(OptionError, match="guard nothing"):
+        EncoderGuard(open_encoder("guard"), margin=0.9)
+
+
+def test_the_guard_knows_a_person_by_the_negation_too(guard):
+    class Opposite:
+        name = "opposite"
+
+        def threshold(self, far):
+            return 0.4
+
+        def embed_crops(self, crops):
+            return np.array([[1.0, 0.0] if crop.mean() > 128 else [-1.0, 0.0] for crop in crops], np.float32)
+
+    light, dark = np.full((1, 112, 112, 3), 200, np.uint8), np.full((1, 112, 112, 3), 20, np.uint8)
+    blind = EncoderGuard(Opposite())  # type: ignore[arg-type]
+    assert blind.distances(light, dark)[0] == 2
+    assert not blind.gone(light, dark)[0]
+    assert not blind.gone(light, light)[0]
