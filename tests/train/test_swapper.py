@@ -121,9 +121,9 @@ def test_a_run_killed_and_started_again_writes_the_curve_of_one_that_was_not(pla
     assert all(torch.equal(weight, stored[name]) for name, weight in whole.state_dict().items())
 
 
-def training(place, **changes):
+def training(place, precision="float32", **changes):
     recipe = read_recipe(place / "tiny.toml")
-    recipe = recipe.model_copy(update={"loss": recipe.loss.model_copy(update=changes)})
+    recipe = recipe.model_copy(update={"loss": recipe.loss.model_copy(update=changes), "precision": precision})
     torch.manual_seed(0)
     return SwapperTraining(recipe, Compact(), [RECOGNISERS["driver"](place)], None)
 
@@ -157,6 +157,17 @@ def test_the_logged_total_is_the_weighted_sum(place):
     names = ["identity", "repulsion", "ifsr", "adversarial", "matching", "reconstruction", "light", "surroundings"]
     assert float(values["loss"]) == pytest.approx(sum(getattr(weights, n) * float(values[n]) for n in names), rel=1e-4)
     assert float(values["reconstruction"]) > 0
+
+
+def test_half_precision_gives_about_the_same_losses(place):
+    steps = []
+    for precision in ("float32", "bfloat16"):
+        swapper = training(place, precision)
+        torch.manual_seed(1)
+        steps.append(swapper.step(batches(same=0.5)[0][0]))
+        assert all(weight.dtype == torch.float32 for weight in swapper.modules["generator"].parameters())
+    for name, value in steps[0].items():
+        assert float(steps[1][name]) == pytest.approx(float(value), rel=0.05, abs=0.03), name
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_reaches_the_weights(place):

@@ -158,14 +158,13 @@ class SwapperTraining:
         own, wanted, same = (part.to(self._device, non_blocking=True) for part in batch[2:])
         judge = self.modules["discriminator"]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
-            made = self.modules["generator"](targets, wanted).crops
+            made = self.modules["generator"](targets, wanted).crops.float()
             # What the judge says of the targets serves twice: here to be matched, below to be learnt from.
             of_targets = judge(targets)
             judge.requires_grad_(False)
             of_made = judge(made)
             judge.requires_grad_(True)
             losses = self._recognised(targets, made, own, wanted, same)
-        made = made.float()
         losses |= {
             "adversarial": adversarial.hinge_generator(of_made[-1].float()),
             "matching": weak_feature_matching([of_targets], [of_made], _MATCHED),

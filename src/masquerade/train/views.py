@@ -34,7 +34,12 @@ class View:
         self.coarse = bool(torch.rand(()) < _COARSE)
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """(n, 3, side, side), RGB, about [−1, 1] → (n, 3, 112, 112)."""
+        """(n, 3, side, side), RGB, about [−1, 1] → (n, 3, 112, 112), float32."""
+        # Half precision would move points by a quarter of a pixel.
+        with torch.autocast(crops.device.type, enabled=False):
+            return self._seen(crops.float())
+
+    def _seen(self, crops: Tensor) -> Tensor:
         grid = functional.affine_grid(self.warp.to(crops), [len(crops), 3, INPUT, INPUT], align_corners=False)
         seen = functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
         seen = seen * self.gain.to(crops) + self.offset.to(crops)
