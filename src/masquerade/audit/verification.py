@@ -599,6 +599,8 @@ def calibrate(
                 f"{len(distances)} impostor pairs cannot show a FAR of {far:g}, which needs {pairs_needed(far)}",
                 hint="Use more faces",
             )
+    if not fars:
+        return ()
     names, ids = np.unique(np.asarray(people), return_inverse=True)
     order = np.argsort(distances, kind="stable")
     values, pairs = distances[order], ids.reshape(-1, 2)[order]

@@ -60,6 +60,8 @@ def calibrate_command(
     pairs, folds = sample.pairs(seen.found)
     distances = pair_distances(seen.vectors[0], pairs.first, pairs.second)
     found = figures(distances, pairs.same, folds=folds)
+    if card is not None and not found.at:
+        raise InputError(f"{found.impostors} impostor pairs show no threshold to keep", path=source, hint="Give more")
     names, people = np.unique([photo.person for photo in seen.found], return_inverse=True)
     both = np.stack([people[pairs.first], people[pairs.second]], axis=1)[~pairs.same]
     data = f"{sample.name}: {len(seen.found)} faces of {len(names)} people"

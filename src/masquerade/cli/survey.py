@@ -31,13 +31,12 @@ def survey_command(
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    table = Table("condition", "participants", "images", "recognised", "named rightly", box=None, pad_edge=False)
+    table = Table("condition", "recognised (95 %)", "named rightly", box=None, pad_edge=False)
     for one in found:
         right = "–" if one.right is None else _told(one.right)
-        row = one_line(one.condition), str(one.participants), str(one.images), _told(one.recognised), right
-        table.add_row(*row)
+        table.add_row(one_line(one.condition), _told(one.recognised), right)
     out.print(table)
 
 
 def _told(rate: Rate) -> str:
-    return f"{rate.hits}/{rate.of} = {100 * rate.share:.1f} % ({100 * rate.low:.1f} – {100 * rate.high:.1f})"
+    return f"{100 * rate.share:.1f} % ({100 * rate.low:.1f}–{100 * rate.high:.1f}), {rate.hits}/{rate.of}"
