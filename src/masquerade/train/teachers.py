@@ -12,19 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import WeightsError
+from masquerade.faces.align import template
+from masquerade.faces.embed import dlib_template
 from masquerade.models.runtime import import_openvino
 from masquerade.train.data import SIDE, inputs
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-
-ARCFACE_112 = np.array(
-    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)], np.float32
-)
-DLIB_UNIT = np.array(
-    [(0.2255, 0.2160), (0.7548, 0.2160), (0.490127, 0.515625), (0.254149, 0.780233), (0.726104, 0.780233)], np.float32
-)
-DLIB_150 = (DLIB_UNIT + np.float32(0.25)) / np.float32(1.5) * np.float32(150)
-"""Eye centres, nose and mouth corners where dlib's own alignment puts them in its 150 px chip."""
 
 
 def fr_feature(models: Path) -> Embed:
@@ -41,7 +34,7 @@ def fr_feature(models: Path) -> Embed:
 def dlib(models: Path) -> Embed:
     """dlib's face recognition ResNet, 128-d, not centred (`dlib_resnet29_128d.onnx`)."""
     run = openvino_model(models / "dlib_resnet29_128d.onnx")
-    warp = cv2.estimateAffinePartial2D(ARCFACE_112 * (SIDE / 112), DLIB_150, method=cv2.LMEDS)[0]
+    warp = cv2.estimateAffinePartial2D(template(SIDE), dlib_template(150), method=cv2.LMEDS)[0]
 
     def embed(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         chips = [cv2.warpAffine(face, warp, (150, 150), borderMode=cv2.BORDER_REPLICATE) for face in faces]
