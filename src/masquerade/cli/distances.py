@@ -81,6 +81,7 @@ def distances_command(
     elif not quiet:
         say(f"{sample.name}: {genuine} genuine and {len(pairs.same) - genuine} impostor pairs", out)
         out.print(_table(studies))
+        say(f"TAR and matches: distances below that at FAR {FAR:g}; replaced: mean and least distance", out)
         say(f"least overlap: {best.encoder} with {best.metric}; {best.threshold:.4f} at FAR {FAR:g}", out)
         if seen.missed:
             say(f"no face was found in {counted(len(seen.missed), 'photo', 'photos')}, left out", out)
@@ -89,17 +90,17 @@ def distances_command(
 
 
 def _table(studies: list[Study]) -> Table:
-    table = Table("encoder", "metric", "overlap", "EER", f"FAR {FAR:g} below", "TAR", box=None, pad_edge=False)
+    table = Table("encoder", "metric", "overlap", "EER", "below", "TAR", box=None, pad_edge=False)
     compared = any(one.replaced for one in studies)
     if compared:
-        for head in ("replaced: mean", "least", "still match"):
+        for head in ("replaced", "least", "match"):
             table.add_column(head)
     for one in studies:
-        cells = [one.encoder, one.metric, f"{one.histograms.overlap:.4f}", f"{100 * one.eer:.2f} %"]
-        cells += [f"{one.threshold:.4f}", f"{100 * one.tar:.2f} %"]
+        cells = [one.encoder, one.metric, f"{one.histograms.overlap:.3f}", f"{100 * one.eer:.2f} %"]
+        cells += [f"{one.threshold:.4f}", f"{100 * one.tar:.1f} %"]
         if one.replaced is not None:
             apart = one.replaced.distances
-            cells += [f"{apart.mean():.4f}", f"{apart.min():.4f}", f"{100 * one.replaced.matched:.2f} %"]
+            cells += [f"{apart.mean():.3f}", f"{apart.min():.3f}", f"{100 * one.replaced.matched:.1f} %"]
         table.add_row(*cells)
     return table
 
