@@ -1,15 +1,17 @@
 """`masquerade analyze`: a file in, its Plan out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from masquerade.cli import common
+from masquerade.cli import common, people
 from masquerade.cli.common import counted, print_json, say
 from masquerade.errors import InputError
+from masquerade.identity import Remarks
 from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
+from masquerade.pipeline.people import Director, Wishes
 
 
 def analyze_command(
@@ -24,6 +26,14 @@ def analyze_command(
     span: common.Spans = None,
     region: common.Regions = None,
     min_face: common.MinFace = 0.0,
+    exempt: people.Exempt = None,
+    only: people.Only = None,
+    policy: people.PolicyName = None,
+    fitting: people.Fitting = False,
+    vault: people.VaultFile = None,
+    key: people.KeyFile = None,
+    passphrase: people.Passphrase = False,
+    keep: people.Keep = None,
     detector: common.DetectorName = "centerface",
     weights: common.Weights = None,
     engine: common.Engine = "auto",
@@ -43,14 +53,20 @@ def analyze_command(
     finder = common.build_detector(detector, weights, engine, provider, threads)
     target = output or source.with_name(source.name + ".plan.json")
     check_output(target, inputs=[source])
+    wishes = people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep)
+    director = Director(wishes, finder) if wishes != Wishes() else None
+    asked: dict[str, Any] = {"cast": director.cast, "encoder": director.encoder} if director else {}
     with common.bar(quiet or as_json) as progress:
-        plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress)
+        plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress, **asked)
     with atomic_output(target, inputs=[source]) as temporary:
         temporary.write_text(plan.dumps(), encoding="utf-8")
     faces = sum(len(person.faces) for person in plan.people)
+    remarks = director.remarks if director else Remarks()
     if as_json:
-        print_json({"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces})
+        row = {"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces}
+        print_json(row | people.remarks_row(remarks))
     elif not quiet:
         tracks = counted(len(plan.people), "track", "tracks")
         frames = counted(plan.source.frames, "frame", "frames")
-        say(f"{target}: {tracks}, {counted(faces, 'face', 'faces')} in {frames}")
+        said = [f"{tracks}, {counted(faces, 'face', 'faces')} in {frames}", *people.describe_remarks(remarks)]
+        say(f"{target}: {'; '.join(said)}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from masquerade.cli import common
+from masquerade.cli import common, people
 from masquerade.cli.common import complain, counted, out, print_json, say
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
@@ -21,6 +21,14 @@ def anonymize_command(
     span: common.Spans = None,
     region: common.Regions = None,
     min_face: common.MinFace = 0.0,
+    exempt: people.Exempt = None,
+    only: people.Only = None,
+    policy: people.PolicyName = None,
+    fitting: people.Fitting = False,
+    vault: people.VaultFile = None,
+    key: people.KeyFile = None,
+    passphrase: people.Passphrase = False,
+    keep: people.Keep = None,
     encoder: common.Encoder = None,
     quality: common.Quality = None,
     detector: common.DetectorName = "centerface",
@@ -42,6 +50,7 @@ def anonymize_command(
         scope=common.build_scope(span, region, min_face),
         encoder=encoder,
         quality=quality,
+        wishes=people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep),
     )
     jobs, folder = find_jobs(inputs, output)
     finder = common.build_detector(detector, weights, engine, provider, threads)
@@ -82,10 +91,12 @@ def describe(result: Result) -> str:
     faces = sum(report.replaced.values())
     what = "no face found" if not faces and not report.kept else f"{counted(faces, 'face', 'faces')} replaced"
     if report.kind == "video":
-        people = counted(report.people, "track", "tracks")
-        what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {people}"
+        tracks = counted(report.people, "track", "tracks")
+        what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {tracks}"
     if report.kept:
         what += f", {report.kept} left as they were"
+    for remark in people.describe_remarks(report.remarks):
+        what += f"; {remark}"
     if report.dropped:
         what += f"; left out on purpose: {', '.join(report.dropped)}"
     if report.lost:
@@ -101,6 +112,7 @@ def as_row(result: Result) -> dict[str, Any]:
         row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
         row |= {"replaced": dict(report.replaced), "kept": report.kept}
         row |= {"dropped": list(report.dropped), "lost": list(report.lost)}
+        row |= people.remarks_row(report.remarks)
     if result.error is not None:
         row["error"] = {"code": result.error.code, "message": str(result.error)}
     return row

@@ -8,10 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from masquerade.cli import common
+from masquerade.cli import common, people
 from masquerade.cli.common import err, out, print_json
-from masquerade.errors import OptionError
-from masquerade.identity.vault import Key, Vault, make_key
+from masquerade.faces.embed import open_encoder
+from masquerade.identity import make_key, open_bank
+from masquerade.pipeline.references import read_references
 
 app = typer.Typer(
     help="The vault of the people who keep their fabricated face from video to video. It holds biometric data.",
@@ -19,10 +20,6 @@ app = typer.Typer(
 )
 
 VaultFile = Annotated[Path, typer.Argument(metavar="VAULT", help="The vault.", show_default=False)]
-KeyFile = Annotated[
-    Path | None, typer.Option("--key", help="The key file, from another folder than the vault's.", show_default=False)
-]
-Passphrase = Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase instead of a key file.")]
 
 
 @app.command("key")
@@ -44,10 +41,10 @@ def key_command(
 
 @app.command("list")
 def list_command(
-    vault: VaultFile, key: KeyFile = None, passphrase: Passphrase = False, as_json: common.Json = False
+    vault: VaultFile, key: people.KeyFile = None, passphrase: people.Passphrase = False, as_json: common.Json = False
 ) -> None:
     """Show who is remembered: ids, dates and counts, never what they look like."""
-    entries = _open(vault, key, passphrase).entries()
+    entries = people.open_vault(vault, key, passphrase).entries()
     if as_json:
         fields = {"id", "created", "seen", "expires", "videos", "member"}
         print_json([entry.model_dump(include=fields, mode="json") for entry in entries])
@@ -61,36 +58,66 @@ def list_command(
     out.print(table)
 
 
+@app.command("find")
+def find_command(
+    vault: VaultFile,
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="One face, or a folder of photos of one person.", show_default=False)
+    ],
+    key: people.KeyFile = None,
+    passphrase: people.Passphrase = False,
+    detector: common.DetectorName = "centerface",
+    weights: common.Weights = None,
+    engine: common.Engine = "auto",
+    provider: common.Provider = None,
+    threads: common.Threads = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Find whom a photo shows, for who asks what is kept of them, or wants it removed.
+
+    Everyone is shown who may be the person, nearest first; only one who is at the distance of FAR 1e-4 or nearer is
+    likely to be. Compare with the dates before you remove anybody.
+    """
+    opened = people.open_vault(vault, key, passphrase)
+    finder = common.build_detector(detector, weights, engine, provider, threads)
+    encoder = open_encoder(threads=threads)
+    [reference] = read_references([photo], finder, encoder)
+    near = opened.find(reference.identity, encoder.threshold(1e-2), bank=open_bank(encoder=encoder).info.sha256)
+    likely = encoder.threshold(1e-4)
+    if as_json:
+        rows = [{"id": e.id, "distance": round(d, 4), "likely": d <= likely} for e, d in near]
+        print_json(rows)
+    elif near:
+        table = Table("id", "distance", "")
+        for entry, distance in near:
+            table.add_row(entry.id, f"{distance:.2f}", "likely" if distance <= likely else "perhaps")
+        out.print(table)
+    else:
+        err.print(escape(f"{vault}: nobody in it looks like {photo.name}"), soft_wrap=True)
+
+
 @app.command("forget")
 def forget_command(
     vault: VaultFile,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `list` shows them.", show_default=False)],
-    key: KeyFile = None,
-    passphrase: Passphrase = False,
+    key: people.KeyFile = None,
+    passphrase: people.Passphrase = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Remove people for good. Seen again, they are strangers and get another face."""
-    _open(vault, key, passphrase).forget(*ids)
+    people.open_vault(vault, key, passphrase).forget(*ids)
     if not quiet:
         err.print(escape(f"{vault}: {len(set(ids))} forgotten; remember your backups of it"), soft_wrap=True)
 
 
 @app.command("expire")
 def expire_command(
-    vault: VaultFile, key: KeyFile = None, passphrase: Passphrase = False, quiet: common.Quiet = False
+    vault: VaultFile, key: people.KeyFile = None, passphrase: people.Passphrase = False, quiet: common.Quiet = False
 ) -> None:
     """Remove for good everyone whose time is over."""
-    gone = _open(vault, key, passphrase).expire()
+    gone = people.open_vault(vault, key, passphrase).expire()
     if not quiet:
         err.print(escape(f"{vault}: {gone} forgotten"), soft_wrap=True)
-
-
-def _open(path: Path, key: Path | None, passphrase: bool) -> Vault:
-    if (key is None) != passphrase:
-        raise OptionError("a vault opens with --key or with --passphrase", hint="Give one of the two")
-    if key is not None:
-        return Vault(path, Key.from_file(key))
-    return Vault(path, Key.from_passphrase(typer.prompt("Passphrase", hide_input=True, err=True)))
 
 
 def _day(moment: datetime) -> str:

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Literal, Self
 from masquerade.errors import OptionError
 from masquerade.identity.keyring import Keyring, Policy
 from masquerade.identity.naming import anchor_name
+from masquerade.identity.running import Likeness
 from masquerade.plan import Person
 from masquerade.types import Embedding, Track
 
 if TYPE_CHECKING:
     from masquerade.faces.embed import Encoder
-
-MARGIN = 0.05
-"""Cosine distance that a match must stay below the FAR 1e-4 threshold. The threshold is that of two single pictures;
-means of several, as tracks and references are, lie nearer to strangers too, and this makes up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +40,24 @@ class Limits:
     Attributes:
         same: at or below it there is no doubt that they are the same.
         other: above it there is no reasonable doubt that they are not.
+        margin: who is the nearest must be nearer than the next by this.
     """
 
     same: float
     other: float
+    margin: float
 
     @classmethod
     def of(cls, encoder: "Encoder") -> Self:
-        """The encoder's threshold at FAR 1e-4 less `MARGIN`; and the middle between that at FAR 1e-2 and 1.
+        """`Likeness.same` and `Likeness.margin`, and the middle between the threshold at FAR 1e-2 and 1.
 
         At 1 lie those who have nothing in common. About one stranger in nine is nearer than the middle.
 
         Raises:
-            OptionError: the encoder was not calibrated for them.
+            OptionError: the encoder was not calibrated at FAR 1e-2, 1e-3 and 1e-4.
         """
-        return cls(encoder.threshold(1e-4) - MARGIN, (encoder.threshold(1e-2) + 1) / 2)
+        likeness = Likeness.of(encoder)
+        return cls(likeness.same, (encoder.threshold(1e-2) + 1) / 2, likeness.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +78,34 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Remarks:
+    """What a person should be told about who is who in one file.
+
+    Attributes:
+        matches: one for each reference, in their order.
+        doubtful: how many are replaced only because they might be one of those to replace, or were never seen well.
+        dressed: how many were given a fabricated face; None where nobody was to have one.
+        faceless: how many were not, though they should, for nobody saw them well enough to choose one. They are
+            redacted.
+    """
+
+    matches: tuple[Match, ...] = ()
+    doubtful: int = 0
+    dressed: int | None = None
+    faceless: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Casting:
     """Who is who in one file.
 
     Attributes:
         people: for the Plan.
-        matches: one for each reference, in their order.
-        doubtful: how many are replaced only because they might be one of those to replace, or were never seen well.
-        faceless: how many should wear a fabricated face and were never seen well enough to choose one; None where
-            nobody was asked to. They are redacted.
+        remarks: for whoever asked.
     """
 
     people: tuple[Person, ...]
-    matches: tuple[Match, ...] = ()
-    doubtful: int = 0
-    faceless: int | None = None
+    remarks: Remarks
 
 
 def cast(
@@ -150,8 +163,9 @@ def cast(
         )
         for track in tracks
     )
-    faceless = None if keyring is None else len(tracks) - len(kept) - len(names)
-    return Casting(people, tuple(matches), doubtful, faceless)
+    if keyring is None:
+        return Casting(people, Remarks(tuple(matches), doubtful))
+    return Casting(people, Remarks(tuple(matches), doubtful, len(names), len(tracks) - len(kept) - len(names)))
 
 
 def _exempted(reference: Reference, tracks: Sequence[Track], known: Mapping[int, Embedding], limits: Limits) -> Match:
@@ -160,7 +174,7 @@ def _exempted(reference: Reference, tracks: Sequence[Track], known: Mapping[int,
     if match.verdict != "sure" or match.person is None or match.distance is None:
         return match
     frames = {track.id: {face.frame for face in track.faces} for track in tracks}
-    near = match.distance + MARGIN
+    near = match.distance + limits.margin
     rivals = [id for id, z in known.items() if id != match.person and _distance(z, reference.identity) < near]
     beside = any(not frames[id].isdisjoint(frames[match.person]) for id in rivals)
     return replace(match, verdict="doubtful") if beside else match

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from masquerade.errors import OptionError, VaultError
+from masquerade.errors import OptionError
 from masquerade.identity.anchors import Anchor, choose_anchor, safe_window
 from masquerade.identity.bank import Bank
 from masquerade.identity.vault import Content, Entry, Vault
@@ -181,12 +181,7 @@ class Keyring:
     def _assign_from(self, vault: Vault, new: list[int]) -> None:
         """Finds who of the vault these people are, and writes into it who they were and what they wear now."""
         with vault.edit() as content:
-            if content.bank is not None and content.bank != self.bank.info.sha256:
-                raise VaultError(
-                    f"was filled from another bank of faces ({content.bank[:12]})",
-                    path=vault.path,
-                    hint="Give that bank, or begin a new vault",
-                )
+            vault.check_bank(content, self.bank.info.sha256)
             content.bank = self.bank.info.sha256
             matches = self._match(new, content)
             now = vault.now()

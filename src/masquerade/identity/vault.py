@@ -221,6 +221,36 @@ class Vault:
         self._drop_expired(content)
         return tuple(sorted(content.entries.values(), key=lambda entry: (entry.created, entry.id)))
 
+    def find(self, identity: Embedding, farthest: float, *, bank: str) -> list[tuple[Entry, float]]:
+        """Who may be this person, nearest first, with the cosine distance.
+
+        Args:
+            identity: unit vector (d,).
+            farthest: nobody farther is told.
+            bank: hash of the bank in use, which says that the vault's embeddings are of the same encoder.
+
+        Raises:
+            VaultError: the vault was filled from another bank.
+        """
+        content = self._read()
+        self._drop_expired(content)
+        self.check_bank(content, bank)
+        distances = [(entry, 1 - float(identity @ entry.embedding)) for entry in content.entries.values()]
+        return sorted((pair for pair in distances if pair[1] <= farthest), key=lambda pair: pair[1])
+
+    def check_bank(self, content: Content, bank: str) -> None:
+        """Make sure that what the vault holds belongs to the bank of this hash.
+
+        Raises:
+            VaultError: it does not.
+        """
+        if content.bank is not None and content.bank != bank:
+            raise VaultError(
+                f"was filled from another bank of faces ({content.bank[:12]})",
+                path=self.path,
+                hint="Give that bank, or begin a new vault",
+            )
+
     @contextlib.contextmanager
     def edit(self) -> Iterator[Content]:
         """Its content, to be changed in place; written when the block ends well. One process at a time.

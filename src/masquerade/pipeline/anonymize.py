@@ -1,13 +1,15 @@
 """The whole walk for files: analyze, then render."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from masquerade.faces.detect import Detector, open_detector
 from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, codec_of, make_folder
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
+from masquerade.pipeline.people import Director, Wishes
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.render import Report, render
 from masquerade.plan import Scope, Treatment
@@ -23,12 +25,14 @@ class Settings:
         scope: where and when.
         encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
         quality: on that encoder's own scale, smaller is better; None is close to the source.
+        wishes: about people: who is kept, and who has which face.
     """
 
     treatment: Treatment = field(default_factory=Treatment)
     scope: Scope = field(default_factory=Scope)
     encoder: str | None = None
     quality: int | None = None
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 def anonymize(
@@ -56,7 +60,7 @@ def anonymize(
     Raises:
         InputError: an input does not exist.
         OutputError: the output cannot be used.
-        OptionError: there is no such encoder.
+        OptionError: there is no such encoder, or wishes do not go together.
         WeightsError: the detector's weights cannot be had.
 
     Example:
@@ -72,12 +76,17 @@ def anonymize(
     check_output(folder / MANIFEST if folder else jobs[0].output)
     detector = detector or open_detector()
     manifest = open_manifest(folder, settings, detector) if folder else None
+    director = Director(settings.wishes, detector) if settings.wishes != Wishes() else None
 
     def work(job: Job) -> Report:
         check_job(job, settings)
-        plan = analyze(job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress)
+        asked: dict[str, Any] = {"cast": director.cast, "encoder": director.encoder} if director else {}
+        plan = analyze(
+            job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress, **asked
+        )
         encoder, quality = settings.encoder, settings.quality
-        return render(job.source, plan, job.output, encoder=encoder, quality=quality, progress=progress)
+        report = render(job.source, plan, job.output, encoder=encoder, quality=quality, progress=progress)
+        return replace(report, remarks=director.remarks) if director else report
 
     return run_batch(jobs, work, manifest, tell=tell)
 
@@ -105,5 +114,6 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "scope": settings.scope.model_dump(mode="json"),
         "encoder": settings.encoder,
         "quality": settings.quality,
+        "wishes": settings.wishes.decisive(),
     }
     return Manifest(folder, decisive)

@@ -187,7 +187,8 @@ class Manifest:
             "settings": self._settings,
             "input": sha256(result.job.source),
             "output": sha256(result.job.output),
-            **{k: v for k, v in asdict(report).items() if k not in ("source", "output")},
+            # Who was recognised by whose photo is nothing to leave beside the outputs.
+            **{k: v for k, v in asdict(report).items() if k not in ("source", "output", "remarks")},
         }
         self._lines[result.job.name] = entry
         try:

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from masquerade.errors import InputError
-from masquerade.faces.align import align
 from masquerade.faces.detect import Detector, detect_everywhere
-from masquerade.faces.quality import quality
-from masquerade.identity.casting import Reference
+from masquerade.identity import GOOD, Reference
 from masquerade.media import IMAGE_FORMATS, open_image
+from masquerade.pipeline.whose import whose
 from masquerade.types import Embedding
 
 if TYPE_CHECKING:
     from masquerade.faces.embed import Encoder
 
-_SURE = 0.5
+_SURE = 0.6
 """Score from which something in a photo counts as a face: in the background much might be one."""
-_TELLING = 0.1
-"""Least quality of a face by which anybody is to be known again."""
 
 
 def read_references(paths: Sequence[Path], detector: Detector, encoder: "Encoder") -> tuple[Reference, ...]:
@@ -57,21 +54,20 @@ def embed_photo(path: Path, detector: Detector, encoder: "Encoder") -> Embedding
         InputError: as `read_references`.
     """
     frame = open_image(path).frame
-    picture = frame.thumbnail(frame.width, frame.height)
-    faces = [face for face in detect_everywhere(detector, picture, turned=True) if face.score >= _SURE]
+    found = detect_everywhere(detector, frame.thumbnail(frame.width, frame.height), turned=True)
+    faces = [face for face in found if face.score >= _SURE]
     if len(faces) != 1:
-        found = f"{len(faces)} faces were" if faces else "no face was"
+        said = f"{len(faces)} faces were" if faces else "no face was"
         raise InputError(
-            f"{found} found, and a reference photo shows exactly one", path=path, hint="Crop it to the one person"
+            f"{said} found, and a reference photo shows exactly one", path=path, hint="Crop it to the one person"
         )
     [face] = faces
-    if face.landmarks is None:
-        raise InputError("the face's eyes, nose and mouth were not found", path=path, hint="Choose another detector")
-    if quality(align(picture, face.landmarks, 112)[0], face.landmarks, face.box) < _TELLING:
+    embeddings, qualities = whose(encoder, frame, [face])
+    if qualities[0] < GOOD:
         raise InputError(
             "the face is too small, blurred or turned away to know anybody by it",
             path=path,
             hint="Choose another photo",
         )
-    identity: Embedding = encoder.embed(picture, [face.landmarks])[0]
+    identity: Embedding = embeddings[0]
     return identity

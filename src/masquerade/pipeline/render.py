@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from masquerade.errors import PlanError
+from masquerade.identity import Remarks
 from masquerade.media import Frame, VideoReader, VideoWriter, open_image, open_video, save_image, sha256
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
@@ -43,6 +44,7 @@ class Report:
         outcomes: faces that should have been swapped, by what became of them; all but `Outcome.SWAPPED` were redacted.
         dropped: what the output does not have on purpose (data streams, attached pictures, chapters), one phrase each.
         lost: what the output does not have though a viewer would miss it, one phrase each. A person should look.
+        remarks: on who is who; `render` itself does not know.
     """
 
     source: Path
@@ -55,6 +57,7 @@ class Report:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 def render(
