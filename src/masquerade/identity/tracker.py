@@ -1,25 +1,27 @@
-"""Detections → tracks, by motion and overlap. Tracking only ever adds coverage.
+"""Detections → tracks, by motion and appearance. Tracking only ever adds coverage.
 
 A detector looks at some frames and now and then misses a face; a missed face is a person exposed, a blur too many costs
-nothing. So every detection that starts or joins a track is kept exactly as it was found, gaps between detections are
-filled, and both ends are prolonged, since detectors see a face late and lose it early.
+nothing. So every detection that starts or joins a track is kept, gaps between detections are filled, and both ends are
+prolonged, since detectors see a face late and lose it early.
 
-Everything is worked out in the coordinates of the *scene*: those of the frame that opened it, from which camera motion
-has been taken out. A face that stands still while the camera pans has no velocity there.
+Motion decides what *may* be one face; appearance decides among what may, refuses who is clearly somebody else, and
+knows people again who come back. It never takes coverage away: where motion alone would have gone on from one detection
+to the next, the way between them stays covered, whoever is there. What is one person is thought over once more at the
+end, when everything has been seen (`merging`).
 """
 
 import math
-import sys
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from masquerade.errors import FaceError
-from masquerade.types import Box, Face, Provenance, Track, TrackedFace
+from masquerade.identity.merging import merge
+from masquerade.identity.running import GOOD, Likeness, Running
+from masquerade.identity.trails import COAST, Array, Scene, Trail, move, row, united
+from masquerade.types import Embedding, Face, Track
 
 START_SCORE = 0.25
 KEEP_SCORE = 0.2
@@ -30,19 +32,20 @@ LONGEST_GAP = 3.0
 UNSURE_GAP = 1.0
 """The same for a track of which no detection was sure."""
 
-_EXTENSION = 0.4  # seconds added before the first and after the last detection
-_SURE_SCORE = 0.4  # a track that never was as sure is prolonged by less: most of those are no faces
-_UNSURE_EXTENSION = 0.12  # seconds: what lies between two looks
-_COAST = 0.5  # seconds for which a velocity is believed
-_SLOPE_DOUBT = 0.1  # seconds: a velocity measured over as long a time counts half
-_GROWTH, _MOST_GROWTH = 0.75, 0.3  # of a filled box, per second to the nearest detection, and at most
-
 # Costs are in faces; see `association_cost`.
 _FARTHEST = 2.6
 _FARTHEST_WEAK = 1.0
 _COST_OF_A_SECOND = 0.3
+_COST_OF_A_STRANGER = 2.5
+"""What somebody who has nothing in common with the one expected is farther away. Between two looks the same face moves
+by a third of a face or so; the same person's crops are then about 0.25 apart and strangers' 0.95, where the threshold
+is 0.55. With 2.5 a face that stands where it stood may look strange for once, another that comes near is refused."""
 
-Array = NDArray[np.float64]
+_LITTLE = 1e-6
+"""What a pair gains at least that is not clearly two people: better than nothing."""
+
+_AT_ONCE, _A_SECOND = 1.6, 8.0
+"""Faces that somebody may be from where they were seen, and more for each second since: walking pace, across."""
 
 
 def association_cost(expected: Array, found: Array, lost: Array) -> Array:
@@ -71,136 +74,109 @@ def association_cost(expected: Array, found: Array, lost: Array) -> Array:
     return cost
 
 
-@dataclass(slots=True)
-class _Scene:
-    """A stretch of video without a cut, and the way of its camera."""
-
-    start: int
-    end: int = sys.maxsize
-    """The frame after its last, once known."""
-    frames: list[int] = field(default_factory=list)
-    cameras: list[Array] = field(default_factory=list)
-    """Scene → picture, 3x3, for each of `frames`."""
-
-    def add(self, frame: int, motion: NDArray[np.floating] | None) -> None:
-        camera = self.cameras[-1] if self.cameras else np.eye(3)
-        if motion is not None and self.cameras:
-            camera = np.vstack([motion, [0, 0, 1]]) @ camera
-        self.frames.append(frame)
-        self.cameras.append(camera)
-
-    def camera(self, frames: NDArray[np.int64]) -> Array:
-        """Scene → picture at ascending frames, shape (n, 3, 3). Between two looks the camera moves evenly."""
-        first = max(0, bisect_right(self.frames, frames[0]) - 1)
-        last = bisect_right(self.frames, frames[-1]) + 1
-        return _mixed(np.array(self.cameras[first:last]), *_between(np.array(self.frames[first:last]), frames))
-
-
-@dataclass(slots=True, eq=False)
-class _Path:
-    """A track in the making; all of it in the coordinates of its scene but the faces seen."""
-
-    scene: _Scene
-    place: Array
-    """Where it was last seen: (centre x, centre y, width, height)."""
-    velocity: Array
-    """(x, y) in pixels a frame."""
-    seen: list[tuple[int, Face]]
-    id: int = 0
-    """0 until a detection is sure enough to start a track."""
-
-    @property
-    def sure(self) -> bool:
-        """Whether any detection was."""
-        return any(face.score >= _SURE_SCORE for _, face in self.seen)
-
-    def expected(self, frame: int, coast: float) -> Array:
-        place = self.place.copy()
-        place[:2] += self.velocity * min(frame - self.seen[-1][0], coast)
-        return place
-
-    def add(self, frame: int, face: Face, place: Array) -> None:
-        speed = (place[:2] - self.place[:2]) / (frame - self.seen[-1][0])
-        self.velocity = speed if len(self.seen) == 1 else (self.velocity + speed) / 2
-        self.place = place
-        self.seen.append((frame, face))
-
-
 class Tracker:
-    """Puts the faces of a video's frames together into tracks.
+    """Puts the faces of a video's frames together into tracks, and tracks of one person into one.
 
     Args:
         frame_rate: frames a second, above 0.
+        likeness: how near embeddings of one person are; needed where embeddings are handed in.
         start_score: a detection at least this sure starts a track, even if it is the only one.
         keep_score: one at least this sure continues a track, or is kept if it leads to one that starts a track without
             a gap of more than a second; others are dropped.
     """
 
-    def __init__(self, *, frame_rate: float, start_score: float = START_SCORE, keep_score: float = KEEP_SCORE) -> None:
+    def __init__(
+        self,
+        *,
+        frame_rate: float,
+        likeness: Likeness | None = None,
+        start_score: float = START_SCORE,
+        keep_score: float = KEEP_SCORE,
+    ) -> None:
         if not (math.isfinite(frame_rate) and frame_rate > 0):
             raise ValueError(f"a frame rate of {frame_rate}")
         self._rate = frame_rate
+        self._likeness = likeness
         self._start_score = start_score
         self._keep_score = keep_score
-        self._scenes = [_Scene(0)]
-        self._alive: list[_Path] = []
-        self._tracks: list[_Path] = []
+        self._scenes = [Scene(0)]
+        self._alive: list[Trail] = []
+        self._tracks: list[Trail] = []
         self._last = -1
 
     def update(
-        self, frame: int, faces: Sequence[Face], *, cut: bool = False, motion: NDArray[np.floating] | None = None
+        self,
+        frame: int,
+        faces: Sequence[Face],
+        *,
+        cut: bool = False,
+        motion: NDArray[np.floating] | None = None,
+        embeddings: NDArray[np.float32] | None = None,
+        qualities: Sequence[float] | None = None,
     ) -> list[int]:
         """Takes the faces found in a frame. Frames ascend and may be skipped.
 
         Args:
             frame: counts from 0.
             faces: in pixels of this frame; boxes may reach outside.
-            cut: this frame opens a new scene: no track goes on into it.
+            cut: this frame opens a new scene: nobody is where they were.
             motion: camera motion, shape (2, 3): maps points of the frame of the previous call to this one. None: none.
+            embeddings: a unit vector for each face, shape (n, dimensions); rows of NaN where nobody looked.
+            qualities: of each face, 0 to 1 (`faces.quality`).
 
         Returns:
-            For each face the id of its track, or 0 if it is not, or not yet, in one.
+            For each face the id of its person as far as is known now, or 0 if it is not, or not yet, in a track.
+            Somebody who returns has the id they had. `finish` sees more and may yet join two people, under the smaller
+            id, or part them.
 
         Raises:
-            FaceError: a box is not finite or is empty.
+            FaceError: a box is not finite or is empty, or there are not as many embeddings and qualities as faces.
             ValueError: the frame does not come after the one before.
         """
         if frame <= self._last:
             raise ValueError(f"frame {frame} after frame {self._last}")
+        looks = self._looks(len(faces), embeddings, qualities)
+        found = np.array([row(face) for face in faces]).reshape(-1, 4)
         self._last = frame
-        found = np.array([_row(face) for face in faces]).reshape(-1, 4)
         if cut and frame > 0:
             self._scenes[-1].end = frame
-            self._scenes.append(_Scene(frame))
+            self._scenes.append(Scene(frame))
             self._alive = []
         scene = self._scenes[-1]
         scene.add(frame, motion)
         self._alive = [
-            path for path in self._alive if self._lost(path, frame) <= (LONGEST_GAP if path.sure else UNSURE_GAP)
+            one for one in self._alive if self._lost(one, frame) <= (LONGEST_GAP if one.sure else UNSURE_GAP)
         ]
 
-        places = _move(np.linalg.inv(scene.cameras[-1:]), found)
-        owners: dict[int, _Path] = {}
-        free = self._alive
+        places = move(np.linalg.inv(scene.cameras[-1:]), found)
         strong = [i for i, face in enumerate(faces) if face.score >= self._start_score]
         weak = [i for i, face in enumerate(faces) if self._keep_score <= face.score < self._start_score]
-        for candidates, farthest in ((strong, _FARTHEST), (weak, _FARTHEST_WEAK)):
-            for number, chosen in self._match(frame, free, places[candidates], farthest):
-                owners[candidates[chosen]] = free[number]
-            free = [path for path in free if path not in owners.values()]
+        by_motion = self._owners(frame, places, strong, weak, None)
+        owners = self._owners(frame, places, strong, weak, looks) if any(looks) else dict(by_motion)
+        before = {index: trail.seen[-1] for index, trail in by_motion.items()}
         for index in strong + weak:
             if index in owners:
                 owners[index].add(frame, faces[index], places[index])
             else:
-                owners[index] = _Path(scene, places[index], np.zeros(2), [(frame, faces[index])])
+                owners[index] = Trail.of(scene, frame, faces[index], places[index])
                 self._alive.append(owners[index])
-            if index in strong and not owners[index].id:
-                self._tracks.append(owners[index])
-                owners[index].id = len(self._tracks)
-        return [owners[index].id if index in owners else 0 for index in range(len(faces))]
+            if (look := looks[index]) is not None:
+                owners[index].look(*look)
+        here = owners.values()
+        for index in strong:
+            if not owners[index].id:
+                self._start(owners[index], frame, here)
+        for index, trail in by_motion.items():
+            if owners[index] is not trail:
+                host = owners[index] if owners[index].id else trail
+                host.ways.append((before[index], (frame, faces[index])))
+        _told_apart(here)
+        return [owners[index].person if index in owners else 0 for index in range(len(faces))]
 
     def finish(self, frames: int) -> list[Track]:
-        """The tracks, gaps filled and ends prolonged, in the order of their ids.
+        """The tracks, one a person, gaps filled and ends prolonged, in the order of their ids.
+
+        Who left and returned, or was seen in several scenes, has one track in several stretches.
 
         Args:
             frames: how many the video has; nothing reaches beyond.
@@ -211,108 +187,195 @@ class Tracker:
         if frames <= self._last:
             raise ValueError(f"frame {self._last} of {frames}")
         self._scenes[-1].end = frames
-        return [Track(path.id, tuple(self._filled(path))) for path in self._tracks]
+        tracks = []
+        for person in self._people():
+            faces = united(*(trail.covered(self._rate) for trail in person))
+            identity = _identity(person)
+            unit = identity.unit if identity is not None and identity.good else None
+            tracks.append(Track(person[0].id, tuple(faces), unit))
+        return tracks
 
-    def _lost(self, path: _Path, frame: int) -> float:
-        """Seconds since a path was last seen."""
-        return (frame - path.seen[-1][0]) / self._rate
+    def _looks(
+        self, count: int, embeddings: NDArray[np.float32] | None, qualities: Sequence[float] | None
+    ) -> list[tuple[Embedding, float] | None]:
+        """For each face its embedding and quality, None where nobody looked."""
+        if embeddings is None or not count:
+            return [None] * count
+        if self._likeness is None:
+            raise ValueError("embeddings, but no likeness to compare them by")
+        if qualities is None or len(embeddings) != count or len(qualities) != count:
+            raise FaceError(f"{count} faces need as many embeddings and qualities")
+        return [
+            (embedding, quality) if quality > 0 and np.isfinite(embedding).all() else None
+            for embedding, quality in zip(embeddings, qualities, strict=True)
+        ]
 
-    def _match(self, frame: int, paths: Sequence[_Path], places: Array, farthest: float) -> list[tuple[int, int]]:
-        """Pairs (path, place): all that are near enough, chosen so that together they fit best."""
-        if not paths or not len(places):
-            return []
-        expected = np.array([path.expected(frame, _COAST * self._rate) for path in paths])
-        lost = np.array([self._lost(path, frame) for path in paths])
-        # What a pair gains over leaving both alone. Were every near pair worth the same, two poor pairs would beat a
-        # perfect one, and tracks would change persons.
-        gain = np.maximum(farthest - association_cost(expected, places, lost), 0)
-        rows, columns = linear_sum_assignment(gain, maximize=True)
-        return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gain[r, c] > 0]
+    def _owners(
+        self,
+        frame: int,
+        places: Array,
+        strong: list[int],
+        weak: list[int],
+        looks: Sequence[tuple[Embedding, float] | None] | None,
+    ) -> dict[int, Trail]:
+        """Which detection goes on from which trail; by motion alone where there are no looks.
 
-    def _filled(self, path: _Path) -> list[TrackedFace]:
-        """Every frame from a little before the first detection to a little after the last, within the scene."""
-        scene, rate = path.scene, self._rate
-        seen = dict(path.seen)
-        times = np.array(list(seen))
-        extension = max(1, round((_EXTENSION if path.sure else _UNSURE_EXTENSION) * rate))
-        frames = np.arange(max(scene.start, times[0] - extension), min(scene.end, times[-1] + extension + 1))
-        before, after = np.minimum(frames - times[0], 0), np.maximum(frames - times[-1], 0)
-
-        places = _move(np.linalg.inv(scene.camera(times)), np.array([_row(face) for face in seen.values()]))
-        index, share = _between(times, frames)
-        following = np.minimum(index + 1, len(times) - 1)
-        filled = _mixed(places, index, share)
-        landmarks = _mixed(np.array([_relative_landmarks(face) for face in seen.values()]), index, share)
-        filled[:, :2] += before[:, None] * _speed(times, places, times - times[0] <= _COAST * rate, rate)
-        filled[:, :2] += after[:, None] * _speed(times, places, times[-1] - times <= _COAST * rate, rate)
-        filled = _move(scene.camera(frames), filled)
-        away = np.abs(frames[:, None] - times[np.stack([index, following], axis=1)]).min(axis=1) / rate
-        growth = 1 + np.minimum(_GROWTH * away, _MOST_GROWTH)
-
-        result = []
-        for i, frame in enumerate(frames.tolist()):
-            if frame in seen:
-                result.append(TrackedFace(frame, seen[frame], Provenance.DETECTED))
+        Doubtful detections always go by motion: refused, they would not be covered.
+        """
+        owners: dict[int, Trail] = {}
+        free = self._alive
+        for candidates, farthest in ((strong, _FARTHEST), (weak, _FARTHEST_WEAK)):
+            if not free or not candidates:
                 continue
-            x, y, width, height = filled[i].tolist()
-            points = (filled[i, :2] + landmarks[i] * filled[i, 2:]).astype(np.float32)
-            face = Face(
-                Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2).scaled(float(growth[i])),
-                min(path.seen[index[i]][1].score, path.seen[following[i]][1].score),
-                points if np.isfinite(points).all() else None,
-            )
-            inside = times[0] < frame < times[-1]
-            result.append(TrackedFace(frame, face, Provenance.INTERPOLATED if inside else Provenance.EXTRAPOLATED))
-        return result
+            gain = self._gain(frame, free, places[candidates], farthest)
+            if looks is not None and candidates is strong:
+                gain = self._liked(gain, free, [looks[index] for index in candidates])
+            rows, columns = linear_sum_assignment(gain, maximize=True)
+            for r, c in zip(rows.tolist(), columns.tolist(), strict=True):
+                if gain[r, c] > 0:
+                    owners[candidates[c]] = free[r]
+            free = [trail for trail in free if trail not in owners.values()]
+        return owners
+
+    def _gain(self, frame: int, trails: Sequence[Trail], places: Array, farthest: float) -> Array:
+        """What each pair (trail, place) gains over leaving both alone, 0 where they are too far apart.
+
+        Were every near pair worth the same, two poor pairs would beat a perfect one, and tracks would change persons.
+        """
+        expected = np.array([trail.expected(frame, COAST * self._rate) for trail in trails])
+        lost = np.array([self._lost(trail, frame) for trail in trails])
+        gain: Array = np.maximum(farthest - association_cost(expected, places, lost), 0)
+        return gain
+
+    def _liked(self, gain: Array, trails: Sequence[Trail], looks: Sequence[tuple[Embedding, float] | None]) -> Array:
+        """The gains where appearance has its say too: more for the like, less for strangers, 0 for who is refused."""
+        known = [number for number, look in enumerate(looks) if look is not None]
+        if self._likeness is None or not known:
+            return gain
+        match, apart = self._likeness.match, self._likeness.apart
+        embeddings = np.array([look[0] for look in looks if look is not None])
+        good = np.array([look[1] >= GOOD for look in looks if look is not None])
+        liked = gain.copy()
+        for number, trail in enumerate(trails):
+            if trail.identity is None:
+                continue
+            distance = trail.identity.distance(embeddings)
+            stranger = _COST_OF_A_STRANGER * np.clip((distance - match) / (1 - match), -1, 1)
+            may = gain[number, known]
+            least = np.where((distance > apart) & good & trail.identity.good, 0, _LITTLE)
+            liked[number, known] = np.where(may > 0, np.maximum(may - stranger, least), 0)
+        return liked
+
+    def _start(self, trail: Trail, frame: int, here: Collection[Trail]) -> None:
+        """Gives a trail its id, and the person's that it seems to belong to."""
+        self._tracks.append(trail)
+        trail.id = len(self._tracks)
+        leader = self._leader(trail, here)
+        if leader is not None:
+            trail.ways.append((leader.seen[-1], trail.seen[0]))
+            if self._lost(leader, trail.seen[0][0]) <= UNSURE_GAP and not self._differ(leader, trail):
+                trail.led_by, trail.person = leader, leader.person
+        if trail.led_by is None:
+            trail.person = self._returned(trail, frame, here) or trail.id
+
+    def _leader(self, trail: Trail, here: Collection[Trail]) -> Trail | None:
+        """The trail that was lost before this one's doubtful beginning, and that its first detection would have joined
+        had it not been doubtful."""
+        first = trail.seen[0][0]
+        lost = [
+            one
+            for one in self._alive
+            if one.id
+            and one is not trail
+            and one not in here
+            and one.seen[-1][0] < first
+            and not self._differ(one, trail)
+        ]
+        if not lost or len(trail.seen) == 1:
+            return None
+        gain = self._gain(first, lost, trail.first[None], _FARTHEST)[:, 0]
+        best = int(gain.argmax())
+        return lost[best] if gain[best] > 0 else None
+
+    def _returned(self, trail: Trail, frame: int, here: Collection[Trail]) -> int | None:
+        """Who of those not in this frame a new trail shows; None where that is not clear."""
+        if self._likeness is None or trail.identity is None or not trail.identity.good:
+            return None
+        present = {one.person for one in here if one is not trail}
+        people: dict[int, list[Trail]] = {}
+        for one in self._tracks:
+            if one is not trail and one.person not in present:
+                people.setdefault(one.person, []).append(one)
+        known = {person: identity for person, trails in people.items() if (identity := _identity(trails)) is not None}
+        nearest = sorted(
+            (1 - float(one.unit @ trail.identity.unit), person) for person, one in known.items() if one.good
+        )
+        if not nearest or nearest[0][0] >= self._likeness.same_among(len(nearest) + 1):
+            return None
+        if len(nearest) > 1 and nearest[1][0] < nearest[0][0] + self._likeness.margin:
+            return None
+        person = nearest[0][1]
+        return None if any(self._apart(one, trail) for one in people[person]) else person
+
+    def _people(self) -> list[list[Trail]]:
+        """The trails of each person, in the order of the first ones' ids."""
+        people: list[list[Trail]] = []
+        whose: dict[int, list[Trail]] = {}
+        for trail in self._tracks:
+            own = whose[trail.led_by.id] if trail.led_by is not None else []
+            if not own or any(self._apart(one, trail) for one in own):
+                own = []
+                people.append(own)
+            own.append(trail)
+            whose[trail.id] = own
+        known = [(person, one) for person in people if (one := _identity(person)) is not None and one.good]
+        if self._likeness is None or not known:
+            return people
+
+        def apart(a: int, b: int) -> bool:
+            return any(self._apart(x, y) for x in known[a][0] for y in known[b][0])
+
+        groups = merge([identity for _, identity in known], self._likeness, apart)
+        others = [person for person in people if all(person is not one for one, _ in known)]
+        joined = [[trail for number in group for trail in known[number][0]] for group in groups]
+        return sorted((sorted(person, key=lambda one: one.id) for person in others + joined), key=lambda one: one[0].id)
+
+    def _differ(self, a: Trail, b: Trail) -> bool:
+        """Whether two trails, both seen well, do not show one person for sure."""
+        if self._likeness is None or a.identity is None or b.identity is None:
+            return False
+        distance = float(a.identity.distance(b.identity.last[None])[0])
+        return a.identity.good and b.identity.good and distance > self._likeness.match
+
+    def _apart(self, a: Trail, b: Trail) -> bool:
+        """Whether one person cannot be both: at the same time, or too far away too soon."""
+        if b.seen[0][0] < a.seen[0][0]:
+            a, b = b, a
+        if a.seen[-1][0] >= b.seen[0][0]:
+            return True
+        if a.scene is not b.scene:
+            return False
+        size = math.sqrt(math.sqrt(math.prod([*a.place[2:], *b.first[2:]])))
+        reach = _AT_ONCE + _A_SECOND * (b.seen[0][0] - a.seen[-1][0]) / self._rate
+        return math.dist(a.place[:2], b.first[:2]) > reach * size
+
+    def _lost(self, trail: Trail, frame: int) -> float:
+        """Seconds since a trail was last seen."""
+        return (frame - trail.seen[-1][0]) / self._rate
 
 
-def _row(face: Face) -> tuple[float, float, float, float]:
-    """(centre x, centre y, width, height) of a sound box."""
-    box = face.box
-    if not (all(map(math.isfinite, box)) and box.width > 0 and box.height > 0):
-        raise FaceError(f"the box {tuple(box)} is not finite or is empty")
-    return (*box.centre, box.width, box.height)
+def _identity(trails: Sequence[Trail]) -> Running | None:
+    """All that is known of whose faces these are."""
+    identity: Running | None = None
+    for trail in trails:
+        if trail.identity is not None:
+            identity = trail.identity if identity is None else identity.joined(trail.identity)
+    return identity
 
 
-def _relative_landmarks(face: Face) -> Array:
-    """Landmarks from the box's centre in units of its width and height; NaN where there are none."""
-    if face.landmarks is None:
-        return np.full((5, 2), np.nan)
-    relative: Array = (face.landmarks.astype(np.float64) - face.box.centre) / (face.box.width, face.box.height)
-    return relative
-
-
-def _move(matrices: NDArray[np.floating], boxes: Array) -> Array:
-    """Rows (centre x, centre y, width, height) under a 3x3 matrix each, or one: sizes follow its scale."""
-    centres = (matrices[:, :2, :2] @ boxes[:, :2, None])[..., 0] + matrices[:, :2, 2]
-    scale = np.sqrt(np.abs(np.linalg.det(matrices[:, :2, :2])))
-    return np.concatenate([centres, boxes[:, 2:] * scale[:, None]], axis=1)
-
-
-def _between(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
-    """For each wanted frame the index of the known one before it, and how far it is to the next, 0 to 1.
-
-    Before the first and after the last known frame, the nearest stands for all.
-    """
-    index = np.clip(np.searchsorted(known, wanted, side="right") - 1, 0, max(0, len(known) - 2))
-    following = np.minimum(index + 1, len(known) - 1)
-    step = np.maximum(known[following] - known[index], 1)
-    return index, np.clip((wanted - known[index]) / step, 0.0, 1.0)
-
-
-def _mixed(values: Array, index: NDArray[np.int64], share: Array) -> Array:
-    """Linear interpolation along the first axis, from `values[index]` to the one after."""
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    result: Array = values[index] * (1 - share) + values[np.minimum(index + 1, len(values) - 1)] * share
-    return result
-
-
-def _speed(times: NDArray[np.int64], places: Array, chosen: NDArray[np.bool_], rate: float) -> Array:
-    """Pixels a frame, by least squares through the chosen detections; the less time they span, the less it counts."""
-    t, centres = times[chosen], places[chosen, :2]
-    span = t[-1] - t[0]
-    if span == 0:
-        return np.zeros(2)
-    offset = t - t.mean()
-    slope: Array = offset @ centres / (offset @ offset) * span / (span + _SLOPE_DOUBT * rate)
-    return slope
+def _told_apart(here: Collection[Trail]) -> None:
+    """Nobody is in a frame twice: of two trails called one person, the later becomes its own."""
+    told: dict[int, Trail] = {}
+    for trail in sorted(here, key=lambda one: one.id):
+        if trail.id and told.setdefault(trail.person, trail) is not trail:
+            trail.person = trail.id

@@ -5,19 +5,27 @@ of every cut. The *full look* sees every pixel, about once a second and also on 
 the small faces that shrinking hides. The *tile look* follows those small faces through the coarse looks, forwards, and
 backwards to where they appeared, in small windows at full resolution. What lies between looks is filled by the tracker,
 which also covers several frames more than looks are apart before a face is first seen and after it is last seen.
+
+Whose faces they are is asked of an encoder, if there is one, in every look and for every face that is large and sure
+enough to tell.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.faces.detect import Detector, detect_everywhere, detect_in_tiles, detect_in_windows, iou
-from masquerade.identity import Tracker, camera_motion, scene_cut
+from masquerade.identity import Likeness, Tracker, camera_motion, scene_cut
 from masquerade.media import Frame
+from masquerade.pipeline.whose import whose
 from masquerade.types import Box, Face, Track
+
+if TYPE_CHECKING:
+    from masquerade.faces.embed import Encoder
 
 COARSE_SIDE = 640
 """Long side of the coarse look, pixels. Faces from about 1/25 of it on are found; smaller ones need the full look."""
@@ -65,17 +73,24 @@ class Scanner:
         detector: finds faces in RGB uint8 pictures.
         width, height: of the video, pixels.
         frame_rate: frames a second.
+        encoder: says whose faces they are; None: tracks are put together by motion alone.
+
+    Raises:
+        OptionError: the encoder was not calibrated at FAR 1e-3 and 1e-4.
     """
 
-    def __init__(self, detector: Detector, width: int, height: int, frame_rate: float) -> None:
+    def __init__(
+        self, detector: Detector, width: int, height: int, frame_rate: float, encoder: "Encoder | None" = None
+    ) -> None:
         self._detector = detector
+        self._encoder = encoder
         self._size = coarse_size(width, height)
         self._scale = (width / self._size[0], height / self._size[1])
         self._native = max(self._scale) <= 1.0
         self._every = max(1, int(frame_rate / _LOOKS_PER_SECOND))
         held_frames = max(2, min(round(frame_rate), _HELD_BYTES // (width * height * 2)))
         self._full_every = held_frames
-        self._tracker = Tracker(frame_rate=frame_rate)
+        self._tracker = Tracker(frame_rate=frame_rate, likeness=Likeness.of(encoder) if encoder else None)
         self._held: list[Look] = []  # since the last full look
         self._small: list[Face] = []  # small faces that the tiles follow
         self._since_look = self._every
@@ -170,7 +185,15 @@ class Scanner:
         for look in self._held:
             motion = np.vstack([look.motion, [0, 0, 1]]) @ motion
             if look.seen:
-                self._tracker.update(look.frame.index, look.faces, cut=look.cut, motion=motion[:2])
+                embeddings, qualities = whose(self._encoder, look.frame, look.faces) if self._encoder else (None, None)
+                self._tracker.update(
+                    look.frame.index,
+                    look.faces,
+                    cut=look.cut,
+                    motion=motion[:2],
+                    embeddings=embeddings,
+                    qualities=qualities,
+                )
                 motion = np.eye(3)
         self._held.clear()
 

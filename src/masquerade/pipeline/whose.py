@@ -1,0 +1,74 @@
+"""Whose faces are these? Embeddings and their quality, read from a frame by region."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import FaceError
+from masquerade.faces.align import estimate_similarity, invert, template, transform, warp
+from masquerade.faces.quality import quality
+from masquerade.media import Frame
+from masquerade.types import Face, Points
+
+if TYPE_CHECKING:
+    from masquerade.faces.embed import Encoder
+
+SMALLEST = 20.0
+"""Pixels: of a face that is narrower or lower nobody is asked whose it is."""
+
+_DOUBTED, _BELIEVED = 0.3, 0.7
+"""Detector's scores: at most the first tell nothing (backs of heads resemble each other), from the second on all."""
+
+_SIDE = 112
+_MARGIN = 4  # pixels of the picture around a crop, for what smoothing and interpolation need
+
+
+def whose(encoder: "Encoder", frame: Frame, faces: Sequence[Face]) -> tuple[NDArray[np.float32], list[float]]:
+    """What an encoder says of the faces of a frame.
+
+    Faces that are too small, doubtful, without landmarks or of quality 0 cost nothing.
+
+    Args:
+        frame: read only around the faces.
+
+    Returns:
+        Embeddings (n, dimensions), rows of NaN for who was not looked at, and qualities (n,), 0 there; a face of which
+        the detector is not sure counts less.
+    """
+    embeddings = np.full((len(faces), encoder.dimensions), np.nan, np.float32)
+    qualities = [0.0] * len(faces)
+    crops: dict[int, NDArray[np.uint8]] = {}
+    for number, face in enumerate(faces):
+        if face.score <= _DOUBTED or min(face.box.width, face.box.height) < SMALLEST or face.landmarks is None:
+            continue
+        crop = _crop(frame, face.landmarks)
+        if crop is not None:
+            believed = min((face.score - _DOUBTED) / (_BELIEVED - _DOUBTED), 1.0)
+            qualities[number] = believed * quality(crop, face.landmarks, face.box)
+            if qualities[number] > 0:
+                crops[number] = crop
+    if crops:
+        embeddings[list(crops)] = encoder.embed_crops(np.stack(list(crops.values())))
+    return embeddings, qualities
+
+
+def _crop(frame: Frame, landmarks: Points) -> NDArray[np.uint8] | None:
+    """The aligned crop; None where it lies outside the picture, or the landmarks fix none."""
+    try:
+        matrix = estimate_similarity(landmarks, template(_SIDE))
+    except FaceError:
+        return None
+    end = _SIDE - 1
+    corners = transform([[0, 0], [end, 0], [end, end], [0, end]], invert(matrix))
+    size = np.array([frame.width, frame.height])
+    x, y = np.clip(np.floor(corners.min(axis=0)) - _MARGIN, 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + _MARGIN, 0, size).astype(int).tolist()
+    if x >= right or y >= bottom:
+        return None
+    pixels = frame.read(x, y, right - x, bottom - y)
+    eight = np.asarray(pixels if pixels.dtype == np.uint8 else pixels // 257, np.uint8)
+    here = matrix.copy()
+    here[:, 2] += matrix[:, :2] @ (x, y)
+    return warp(eight, here, (_SIDE, _SIDE))
