@@ -63,5 +63,5 @@ def test_without_matplotlib_figures_are_refused_before_any_work(crowd, tmp_path)
     missing = "import sys; sys.modules['matplotlib'] = None"
     base = ("distances", crowd / "crowd", "--aligned", "--threads", 1, "--encoder", crowd / "good.onnx")
     said = process(*base, "--kind", "arcface", "--figures", tmp_path / "figures", prelude=missing)
-    said.refused("error", "masquerade[audit]")
+    said.refused("bad-option", "masquerade[audit]")
     assert not (tmp_path / "figures").exists()

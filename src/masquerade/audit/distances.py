@@ -24,7 +24,7 @@ from masquerade.audit.verification import (
     pairs_needed,
     threshold_at_far,
 )
-from masquerade.errors import InputError, MasqueradeError
+from masquerade.errors import InputError, OptionError
 from masquerade.media import atomic_output
 
 PAIRS = 30_000
@@ -125,13 +125,13 @@ def check_drawing() -> None:
     """Find out before the work that `draw` can draw.
 
     Raises:
-        MasqueradeError: matplotlib is not installed.
+        OptionError: matplotlib is not installed.
     """
     try:
         import matplotlib  # noqa: F401, PLC0415 - heavy, and an extra
     except ImportError as error:
-        raise MasqueradeError(
-            "drawing figures needs matplotlib", hint="Run 'pip install \"masquerade[audit]\"', or leave --figures out"
+        raise OptionError(
+            "--figures needs matplotlib", hint="Run 'pip install \"masquerade[audit]\"', or leave --figures out"
         ) from error
 
 
