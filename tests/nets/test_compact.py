@@ -37,6 +37,14 @@ def test_it_runs_in_half_precision(net):
     check_half_precision(net)
 
 
+def test_a_new_network_draws_no_chequers(net):
+    with torch.no_grad():
+        unfolded = net.paint[0](net.polish(torch.randn(2, 8, 6, 6)))
+    corner = unfolded[..., ::2, ::2]
+    assert all(torch.allclose(unfolded[..., y::2, x::2], corner) for y in (0, 1) for x in (0, 1))
+    assert float(corner.std()) > 0.01
+
+
 def test_what_ships_stays_small():
     net = build("compact")
     assert net.side == 128 and net.dimensions == 512

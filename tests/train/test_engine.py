@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+
 from masquerade.train import engine  # noqa: E402
 from masquerade.train.recipe import Schedule  # noqa: E402
 
@@ -67,7 +69,7 @@ def test_a_run_killed_twice_writes_the_curve_of_one_that_was_not(tmp_path):
     whole = start(tmp_path / "whole", 0)
     for steps in (10, 30):
         killed = start(tmp_path / "killed", 0.05)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while len(lines(tmp_path / "killed")) < steps and time.monotonic() < deadline:
             time.sleep(0.02)
         os.kill(killed.pid, signal.SIGKILL)
@@ -81,6 +83,9 @@ def test_a_run_killed_twice_writes_the_curve_of_one_that_was_not(tmp_path):
     ours, theirs = (torch.load(tmp_path / name / engine.CHECKPOINT) for name in ("killed", "whole"))
     assert all(torch.equal(ours["averages"]["net"][k], v) for k, v in theirs["averages"]["net"].items())
     assert not list((tmp_path / "killed").glob(".*.part"))
+    board = EventAccumulator(str(tmp_path / "killed")).Reload()
+    seen = {event.step: event.value for event in board.Scalars("loss")}
+    assert seen == pytest.approx({line["step"]: line["loss"] for line in curve(tmp_path / "whole")}, rel=1e-5)
 
 
 def test_the_rate_rises_stays_and_falls():

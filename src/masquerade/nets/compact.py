@@ -61,6 +61,10 @@ class Compact(Generator):
         self.change = nn.ModuleList(Residual(channels, style) for channels in (eighth, quarter))
         self.polish = nn.Sequential(_convolution(half, half), _convolution(half, 4 * _UNFOLDED))
         self.paint = nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(_UNFOLDED, 3, 3, padding=1))
+        # The four pixels that a place unfolds into begin alike: otherwise training begins with a chequered picture.
+        unfolding = self.polish[1][0]  # type: ignore[index]
+        for weight in (unfolding.weight, unfolding.bias):
+            weight.data = weight.data[::4].repeat_interleave(4, dim=0)
 
     def forward(self, crops: Tensor, identities: Tensor, **conditions: Tensor) -> Generated:
         style = self.mapping(identities)

@@ -6,6 +6,7 @@ was killed and started again writes the same log as one that was not.
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.tensorboard import SummaryWriter
 
 from masquerade.train.data import whole_file
 from masquerade.train.recipe import Schedule
@@ -72,7 +76,7 @@ def fit(
         training: what to train, on its device.
         batches: item i is the batch of step i; its length is the number of steps.
         schedule: how the learning rate runs, and how often to save and to look.
-        folder: gets `log.jsonl` and `checkpoint.pt`.
+        folder: gets `log.jsonl`, the same for TensorBoard, and `checkpoint.pt`.
         seed: of everything random in a step.
         workers: processes that make batches.
 
@@ -85,8 +89,8 @@ def fit(
     first = _resume(training, averages, folder)
     base = {name: [group["lr"] for group in o.param_groups] for name, o in training.optimizers.items()}
     saved = time.monotonic()
-    with (folder / LOG).open("a") as log:
-        for step, batch in _from(batches, first, workers):
+    with (folder / LOG).open("a") as log, SummaryWriter(folder, purge_step=first + 1) as board:
+        for step, batch in _shown(_from(batches, first, workers), folder.name, first, steps):
             factor = rate(step, steps, schedule)
             for name, optimizer in training.optimizers.items():
                 for group, lr in zip(optimizer.param_groups, base[name], strict=True):
@@ -104,6 +108,8 @@ def fit(
                 line = {"step": done, "epoch": round(done / steps * schedule.epochs, 3), "rate": factor} | line
                 log.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
                 log.flush()
+                for name, value in line.items():
+                    board.add_scalar(name, value, done)
             if time.monotonic() - saved > 60 * schedule.save_minutes or done == steps:
                 for name, optimizer in training.optimizers.items():
                     for group, lr in zip(optimizer.param_groups, base[name], strict=True):
@@ -130,6 +136,12 @@ def _from(batches: Dataset[Batch], first: int, workers: int) -> Iterator[tuple[i
         batches, batch_size=None, sampler=rest, num_workers=workers, prefetch_factor=8 if workers else None
     )
     return zip(rest, loader, strict=True)
+
+
+def _shown(steps: Iterator[tuple[int, Batch]], name: str, first: int, count: int) -> Iterator[tuple[int, Batch]]:
+    """The same, with a bar and the time left for whoever sits before a terminal."""
+    quiet = not sys.stderr.isatty()
+    yield from track(steps, name, total=count, completed=first, console=Console(stderr=True), disable=quiet)
 
 
 @torch.no_grad()
