@@ -1,0 +1,66 @@
+"""Who keeps their number: identity switches, IDF1 and fragmentations, with appearance and by motion alone.
+
+    python benchmarks/tracking.py [--seeds 20]
+
+The scenes are those of `audit.crowds`: made-up people on known ways whose embeddings have the distances of the packaged
+driver, or of a well trained recogniser, so that the truth is exact. `online` is what `Tracker.update` says at once,
+`offline` what `Tracker.finish` makes of the whole.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from masquerade.audit.crowds import DRIVER, EVERY, RATE, SCENES, TEACHER, Glance, Shades, glances
+from masquerade.audit.tracking import Boxes, TrackingFigures, tracking_figures
+from masquerade.identity import Likeness, Tracker
+from masquerade.types import Provenance
+
+LIKENESS = {"driver": Likeness(0.555, 0.465), "well trained": Likeness(0.62, 0.55)}
+SHADES = {"driver": DRIVER, "well trained": TEACHER}
+
+
+def track(seen: list[Glance], likeness: Likeness | None) -> tuple[list[Boxes], list[Boxes]]:
+    """What is found in each look, online and offline."""
+    tracker = Tracker(frame_rate=RATE, likeness=likeness)
+    online: list[Boxes] = []
+    for glance in seen:
+        known = {"embeddings": glance.embeddings, "qualities": glance.qualities} if likeness else {}
+        ids = tracker.update(glance.frame, glance.faces, cut=glance.cut, **known)  # type: ignore[arg-type]
+        online.append({number: face.box for number, face in zip(ids, glance.faces, strict=True) if number})
+    offline: dict[int, dict[int, Boxes]] = {glance.frame: {} for glance in seen}
+    for one in tracker.finish(seen[-1].frame + EVERY):
+        for face in one.faces:
+            if face.provenance is Provenance.DETECTED:
+                offline[face.frame][one.id] = face.face.box
+    return online, [offline[glance.frame] for glance in seen]
+
+
+def figures(name: str, seeds: int, likeness: Likeness | None, shades: Shades) -> Iterator[TrackingFigures]:
+    """Online and offline, over all seeds."""
+    total = [TrackingFigures(0, 0, 0, 0, 0)] * 2
+    for seed in range(seeds):
+        seen = list(glances(SCENES[name](seed), seed, shades))
+        truth = [dict(zip(g.people, (f.box for f in g.faces), strict=True)) for g in seen]
+        for kind, found in enumerate(track(seen, likeness)):
+            total[kind] += tracking_figures(truth, found, overlap=0.3)
+    yield from total
+
+
+def main() -> None:
+    """Prints a markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    seeds = parser.parse_args().seeds
+    print(f"{seeds} seeds a scene; each cell: identity switches / fragmentations / IDF1\n")
+    ways = ["motion alone", *(f"{name}, {when}" for name in SHADES for when in ("online", "offline"))]
+    print("| scene | " + " | ".join(ways) + " |\n|---|" + "---|" * len(ways))
+    for name in SCENES:
+        cells = [next(figures(name, seeds, None, DRIVER))]
+        for encoder, shades in SHADES.items():
+            cells += figures(name, seeds, LIKENESS[encoder], shades)
+        row = " | ".join(f"{f.switches} / {f.fragmentations} / {f.idf1:.3f}" for f in cells)
+        print(f"| {name} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
