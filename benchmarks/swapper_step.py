@@ -52,7 +52,8 @@ def main(
     frozen = {name: RECOGNISERS[name](teachers).to(**place) for name in read.loss.recognisers}  # type: ignore[call-overload]
 
     def of_faces() -> torch.Tensor:
-        return crops.clone().requires_grad_()
+        copy: torch.Tensor = crops.clone()
+        return copy.requires_grad_()
 
     def generate() -> None:
         generator(crops, identities).crops.square().mean().backward()

@@ -145,7 +145,7 @@ def open_swapper(model: Path) -> Swap:
 
     def swap(faces: Faces, wanted: Vectors) -> Faces:
         made = [
-            run(faces[i : i + _BATCH].transpose(0, 3, 1, 2) / np.float32(127.5) - 1, wanted[i : i + _BATCH])
+            run(faces[i : i + _BATCH].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1, wanted[i : i + _BATCH])
             for i in range(0, len(faces), _BATCH)
         ]
         scaled = (np.concatenate(made).clip(-1, 1) * 127.5 + 127.5).round()
