@@ -11,7 +11,9 @@ from masquerade.errors import InputError
 from masquerade.identity import Remarks
 from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
-from masquerade.pipeline.people import Director, Wishes
+from masquerade.pipeline.people import director_for
+from masquerade.pipeline.refine import refine
+from masquerade.pipeline.tailor import Tailor
 
 
 def analyze_command(
@@ -28,6 +30,7 @@ def analyze_command(
     min_face: common.MinFace = 0.0,
     exempt: people.Exempt = None,
     only: people.Only = None,
+    swapper: people.Swapper = None,
     policy: people.PolicyName = None,
     fitting: people.Fitting = False,
     vault: people.VaultFile = None,
@@ -54,10 +57,13 @@ def analyze_command(
     target = output or source.with_name(source.name + ".plan.json")
     check_output(target, inputs=[source])
     wishes = people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep)
-    director = Director(wishes, finder) if wishes != Wishes() else None
+    tailor = None if swapper is None else Tailor(swapper)
+    director = director_for(wishes, finder, tailor)
     asked: dict[str, Any] = {"cast": director.cast, "encoder": director.encoder} if director else {}
     with common.bar(quiet or as_json) as progress:
         plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress, **asked)
+        if tailor:
+            plan = refine(source, plan, finder, progress=progress)
     with atomic_output(target, inputs=[source]) as temporary:
         temporary.write_text(plan.dumps(), encoding="utf-8")
     faces = sum(len(person.faces) for person in plan.people)

@@ -23,6 +23,7 @@ def anonymize_command(
     min_face: common.MinFace = 0.0,
     exempt: people.Exempt = None,
     only: people.Only = None,
+    swapper: people.Swapper = None,
     policy: people.PolicyName = None,
     fitting: people.Fitting = False,
     vault: people.VaultFile = None,
@@ -51,6 +52,7 @@ def anonymize_command(
         encoder=encoder,
         quality=quality,
         wishes=people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep),
+        swapper=swapper,
     )
     jobs, folder = find_jobs(inputs, output)
     finder = common.build_detector(detector, weights, engine, provider, threads)
@@ -93,6 +95,8 @@ def describe(result: Result) -> str:
     if report.kind == "video":
         tracks = counted(report.people, "track", "tracks")
         what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {tracks}"
+    if report.outcomes:
+        what += f"; {', '.join(f'{count} {outcome}' for outcome, count in sorted(report.outcomes.items()))}"
     if report.kept:
         what += f", {report.kept} left as they were"
     for remark in people.describe_remarks(report.remarks):
@@ -111,6 +115,7 @@ def as_row(result: Result) -> dict[str, Any]:
         report = result.report
         row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
         row |= {"replaced": dict(report.replaced), "kept": report.kept}
+        row |= {"outcomes": dict(report.outcomes)} if report.outcomes else {}
         row |= {"dropped": list(report.dropped), "lost": list(report.lost)}
         row |= people.remarks_row(report.remarks)
     if result.error is not None:

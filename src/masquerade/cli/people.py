@@ -33,6 +33,14 @@ PolicyName = Annotated[
     Literal["per-video", "consistent", "per-track", "fixed"] | None,
     typer.Option("--policy", help="Choose fabricated faces, that stay the same for so long.", show_default=False),
 ]
+Swapper = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CARD",
+        help="Put fabricated faces on people with this swapper; who cannot wear theirs is redacted.",
+        show_default="none, everyone is redacted",
+    ),
+]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Fabricated faces of about the person's age and sex.")]
 VaultFile = Annotated[
     Path | None,

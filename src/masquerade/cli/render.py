@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from masquerade.cli import common
+from masquerade.cli import common, people
 from masquerade.cli.anonymize import as_row, describe
 from masquerade.cli.common import print_json, say
 from masquerade.errors import InputError
 from masquerade.pipeline.batch import Job, Result
 from masquerade.pipeline.render import render
+from masquerade.pipeline.tailor import Tailor
 from masquerade.plan import Plan
 
 
@@ -18,6 +19,7 @@ def render_command(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="The photo or video.", show_default=False)],
     plan: Annotated[Path, typer.Option("--plan", "-p", help="From `masquerade analyze`, edited or not.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    swapper: people.Swapper = None,
     encoder: common.Encoder = None,
     quality: common.Quality = None,
     quiet: common.Quiet = False,
@@ -27,8 +29,9 @@ def render_command(
     if not source.exists():
         raise InputError("no such file", path=source, hint="Check the spelling")
     loaded = Plan.load(plan)
+    wardrobe = None if swapper is None else Tailor(swapper).wardrobe(loaded)
     with common.bar(quiet or as_json) as progress:
-        report = render(source, loaded, output, encoder=encoder, quality=quality, progress=progress)
+        report = render(source, loaded, output, encoder=encoder, quality=quality, wardrobe=wardrobe, progress=progress)
     result = Result(Job(source, output, output.name), "review" if report.lost else "done", report)
     if as_json:
         print_json(as_row(result))

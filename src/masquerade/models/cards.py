@@ -178,11 +178,18 @@ class WeightCard(Asset):
 
 
 class UserSwapper(_Data):
-    """What must be known of a swapper that a user brings."""
+    """What must be known of a swapper that a user brings. Files are named from the card's folder."""
 
     file: str
-    """Its ONNX file, from the card's folder."""
+    """Its ONNX file."""
     name: str
+    bank: str | None = None
+    """The fabricated identities it is to show, by `masquerade bank make`; None for the package's own, where its
+    identities are the driver's."""
+    encoder_file: str | None = None
+    """ONNX file of the encoder in whose space its identities lie; None for the package's encoder of that name."""
+    encoder_kind: str | None = None
+    """What that file is; see `faces.embed.KINDS`."""
     input: InputSpec
     swap: SwapSpec
 

@@ -9,9 +9,11 @@ from masquerade.faces.detect import Detector, open_detector
 from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, codec_of, make_folder
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
-from masquerade.pipeline.people import Director, Wishes
+from masquerade.pipeline.people import Wishes, director_for
 from masquerade.pipeline.progress import Progress, silent
+from masquerade.pipeline.refine import refine
 from masquerade.pipeline.render import Report, render
+from masquerade.pipeline.tailor import Tailor
 from masquerade.plan import Scope, Treatment
 from masquerade.version import __version__
 
@@ -26,6 +28,7 @@ class Settings:
         encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
         quality: on that encoder's own scale, smaller is better; None is close to the source.
         wishes: about people: who is kept, and who has which face.
+        swapper: puts fabricated faces on people: the name of a card, or a user's own card; None redacts everyone.
     """
 
     treatment: Treatment = field(default_factory=Treatment)
@@ -33,6 +36,7 @@ class Settings:
     encoder: str | None = None
     quality: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
+    swapper: str | None = None
 
 
 def anonymize(
@@ -60,8 +64,8 @@ def anonymize(
     Raises:
         InputError: an input does not exist.
         OutputError: the output cannot be used.
-        OptionError: there is no such encoder, or wishes do not go together.
-        WeightsError: the detector's weights cannot be had.
+        OptionError: there is no such encoder or swapper, or wishes do not go together.
+        WeightsError: the weights of the detector or the swapper cannot be had.
 
     Example:
         >>> masquerade.anonymize("holiday.jpg", "holiday-masked.jpg")  # doctest: +SKIP
@@ -76,7 +80,8 @@ def anonymize(
     check_output(folder / MANIFEST if folder else jobs[0].output)
     detector = detector or open_detector()
     manifest = open_manifest(folder, settings, detector) if folder else None
-    director = Director(settings.wishes, detector) if settings.wishes != Wishes() else None
+    tailor = None if settings.swapper is None else Tailor(settings.swapper)
+    director = director_for(settings.wishes, detector, tailor)
 
     def work(job: Job) -> Report:
         check_job(job, settings)
@@ -84,8 +89,17 @@ def anonymize(
         plan = analyze(
             job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress, **asked
         )
-        encoder, quality = settings.encoder, settings.quality
-        report = render(job.source, plan, job.output, encoder=encoder, quality=quality, progress=progress)
+        if tailor:
+            plan = refine(job.source, plan, detector, progress=progress)
+        report = render(
+            job.source,
+            plan,
+            job.output,
+            encoder=settings.encoder,
+            quality=settings.quality,
+            wardrobe=tailor.wardrobe(plan) if tailor else None,
+            progress=progress,
+        )
         return replace(report, remarks=director.remarks) if director else report
 
     return run_batch(jobs, work, manifest, tell=tell)
@@ -115,5 +129,6 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "encoder": settings.encoder,
         "quality": settings.quality,
         "wishes": settings.wishes.decisive(),
+        "swapper": settings.swapper,
     }
     return Manifest(folder, decisive)

@@ -1,7 +1,7 @@
 """What was asked for about people, and the one who sees to it, file after file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from masquerade.types import Track
 
 if TYPE_CHECKING:
     from masquerade.faces.embed import Encoder
+    from masquerade.pipeline.tailor import Tailor
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Wishes:
     vault: Vault | None = None
     keep: timedelta | None = KEEP
     fitting: bool = False
+
+    def dressing(self) -> "Wishes":
+        """The same, with a fabricated face for everyone who is replaced; through one video where nothing was said."""
+        return self if self.policy is not None else replace(self, policy=Policy.PER_VIDEO)
 
     def decisive(self) -> dict[str, object]:
         """Everything in it that decides what an output looks like, for a manifest's digest.
@@ -115,6 +120,13 @@ class Director:
         if self.wishes.policy is None or self._bank is None:
             return None
         return Keyring(self._bank, self.wishes.policy, vault=self.wishes.vault, keep=self.wishes.keep)
+
+
+def director_for(wishes: Wishes, detector: Detector, tailor: "Tailor | None" = None) -> Director | None:
+    """Who casts, for these wishes and this swapper; None where everyone is replaced by a redaction anyway."""
+    if tailor is not None:
+        return Director(wishes.dressing(), detector, encoder=tailor.encoder, bank=tailor.bank)
+    return Director(wishes, detector) if wishes != Wishes() else None
 
 
 def _digests(path: Path) -> list[str]:

@@ -20,6 +20,9 @@ A user's card is a TOML file beside the network, with the same two tables as the
     crop = "crop"
     range = [-1.0, 1.0]
     encoder = "driver"
+
+Where identities are not the driver's, `bank`, `encoder_file` and `encoder_kind` beside `file` name the fabricated
+identities and the encoder; see models.cards.UserSwapper.
 """
 
 import json
@@ -35,7 +38,7 @@ from masquerade.faces.align import template
 from masquerade.swap.base import Swapped
 
 if TYPE_CHECKING:
-    from masquerade.models.cards import InputSpec, SwapAlignment, SwapSpec
+    from masquerade.models.cards import InputSpec, SwapAlignment, SwapSpec, UserSwapper
     from masquerade.models.runtime import Engine, Session
 
 _FFHQ_512 = ((192.98, 239.95), (318.90, 240.19), (256.63, 314.02), (201.26, 371.41), (313.09, 371.15))
@@ -194,7 +197,9 @@ def open_swapper(
 
     card = cards().get(str(name_or_card))
     if card is None:
-        name, model, target, spec = _read_card(Path(name_or_card))
+        own = read_user_card(Path(name_or_card))
+        name, target, spec = own.name, own.input, own.swap
+        model = Path(name_or_card).parent / own.file
         session = open_session(model, engine=engine, provider=provider, threads=threads)
     else:
         if card.swap is None:
@@ -206,7 +211,12 @@ def open_swapper(
     return OnnxSwapper(session, name=name, target=target, spec=spec, projection=projection)
 
 
-def _read_card(path: Path) -> "tuple[str, Path, InputSpec, SwapSpec]":
+def read_user_card(path: Path) -> "UserSwapper":
+    """A user's card of a swapper.
+
+    Raises:
+        OptionError: there is none, or it says something that makes no sense.
+    """
     from pydantic import ValidationError  # noqa: PLC0415 - takes a while to load
 
     from masquerade.models.cards import UserSwapper  # noqa: PLC0415 - as above
@@ -214,16 +224,14 @@ def _read_card(path: Path) -> "tuple[str, Path, InputSpec, SwapSpec]":
     if not path.is_file():
         raise OptionError(f"there is no swapper {str(path)!r}", hint=f"Name one of {_names()}, or a card (TOML)")
     try:
-        card = UserSwapper.model_validate_json(json.dumps(tomllib.loads(path.read_text("utf-8"))))
+        return UserSwapper.model_validate_json(json.dumps(tomllib.loads(path.read_text("utf-8"))))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(
-            f"not a card: {error}", path=path, hint="A swapper is opened by its card, a TOML file"
-        ) from error
+        hint = "A swapper is opened by its card, a TOML file"
+        raise OptionError(f"not a card: {error}", path=path, hint=hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise OptionError(f"not a swapper's card: {where}: {first['msg']}", path=path) from error
-    return card.name, path.parent / card.file, card.input, card.swap
 
 
 def _initializer(model: Path, name: str) -> NDArray[np.float32]:

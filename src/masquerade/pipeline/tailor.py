@@ -1,0 +1,61 @@
+"""All that a swap needs, opened once for many files: swapper, its encoder, fabricated identities, and the guard."""
+
+from pathlib import Path
+
+from masquerade.errors import OptionError
+from masquerade.faces.embed import open_encoder
+from masquerade.identity import open_bank, resolve
+from masquerade.models.cards import cards
+from masquerade.pipeline.render import Wardrobe
+from masquerade.plan import Plan
+from masquerade.swap.guard import EncoderGuard
+from masquerade.swap.impose import Imposer
+from masquerade.swap.neural import open_swapper, read_user_card
+
+
+class Tailor:
+    """Fits people with the faces that a Plan gives them.
+
+    Args:
+        swapper: the name of a card, or a user's own card (see `swap.neural`).
+
+    Attributes:
+        name: of the swapper.
+        encoder: the one whose identities the swapper follows; people are tracked, and their faces chosen, by it.
+        bank: of fabricated identities, the only ones that it will be given.
+
+    Raises:
+        OptionError: there is no such swapper, or its card does not say where its identities come from.
+        WeightsError, EngineError: a network cannot be had or run.
+        BankError: the bank is not of the swapper's encoder.
+    """
+
+    def __init__(self, swapper: str | Path) -> None:
+        self._swapper = open_swapper(swapper)
+        self.name = self._swapper.name
+        bank: Path | None = None
+        if str(swapper) in cards():
+            self.encoder = open_encoder(self._swapper.encoder)
+        else:
+            card, folder = read_user_card(Path(swapper)), Path(swapper).parent
+            if card.swap.encoder != "driver" and (card.bank is None or card.encoder_file is None):
+                raise OptionError(
+                    f"the card does not say where identities of the encoder {card.swap.encoder} come from",
+                    path=swapper,
+                    hint="Add encoder_file, encoder_kind, and a bank that `masquerade bank make` made with it",
+                )
+            file = None if card.encoder_file is None else folder / card.encoder_file
+            self.encoder = open_encoder(file or card.swap.encoder, kind=card.encoder_kind)
+            bank = None if card.bank is None else folder / card.bank
+        self.bank = open_bank(bank, encoder=self.encoder)
+        guard = EncoderGuard(open_encoder("guard"))
+        self._imposer = Imposer(self._swapper, self._swapper.template, guard)
+
+    def wardrobe(self, plan: Plan) -> Wardrobe:
+        """What the people of a Plan wear.
+
+        Raises:
+            PlanError, BankError: see `identity.resolve`.
+        """
+        worn = resolve(plan, self.bank)
+        return Wardrobe(self._imposer, {id: anchor.condition(self._swapper.answers) for id, anchor in worn.items()})

@@ -1,0 +1,111 @@
+"""A swapper of one's own through the whole product: a clip in, fabricated faces out, each seen by the guard."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ..pipeline.test_render import frames_of
+from ..scenes import placed, write_clip
+from .command import masquerade
+
+pytestmark = pytest.mark.network
+
+SIDE = 64
+CARD = f"""
+file = "network.onnx"
+name = "upside-down"
+[input]
+name = "target"
+layout = "NCHW"
+height = {SIDE}
+width = {SIDE}
+colour = "RGB"
+range = [-1.0, 1.0]
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+[swap]
+identity = "identity"
+crop = "crop"
+range = [-1.0, 1.0]
+encoder = "driver"
+"""
+
+
+def write_swapper(folder, *, turn=True):
+    """A network that turns the face upside down, or gives it back as it is; whoever it is to show."""
+    shape = ["n", 3, SIDE, SIDE]
+    constants = {"start": [-1], "end": [-1000], "axis": [2], "step": [-1], "one": [1], "wide": [-1, 1, 1, 1]}
+    stored = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()]
+    stored.append(numpy_helper.from_array(np.float32(0), "nothing"))
+    slices = ["target", "start", "end", "axis", "step"]
+    nodes = [
+        helper.make_node("Slice", slices, ["turned"]) if turn else helper.make_node("Identity", slices[:1], ["turned"]),
+        helper.make_node("ReduceMean", ["identity"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Reshape", ["zero", "wide"], ["zeros"]),
+        helper.make_node("Add", ["turned", "zeros"], ["crop"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("target", TensorProto.FLOAT, shape),
+        helper.make_tensor_value_info("identity", TensorProto.FLOAT, ["n", 512]),
+    ]
+    outputs = [helper.make_tensor_value_info("crop", TensorProto.FLOAT, shape)]
+    graph = helper.make_graph(nodes, "swapper", inputs, outputs, stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "network.onnx")
+    (folder / "card.toml").write_text(CARD)
+    return folder / "card.toml"
+
+
+@pytest.fixture
+def clip(tmp_path, detector, astronaut):
+    pictures = [placed(astronaut, 0.7, 100 + 3 * i, 20, 640, 360)[0] for i in range(24)]
+    return write_clip(tmp_path / "clip.mp4", pictures)
+
+
+def test_people_wear_faces_and_a_plan_says_the_same(tmp_path, clip):
+    card = write_swapper(tmp_path)
+    once = masquerade("anonymize", clip, "-o", tmp_path / "once.mp4", "--swapper", card, "--json")
+    assert once.code == 0, once
+    [row] = json.loads(once.out)["files"]
+    assert row["outcomes"]["swapped"] >= 20
+    assert sum(row["outcomes"].values()) == sum(row["replaced"].values())
+    plan = tmp_path / "plan.json"
+    assert masquerade("analyze", clip, "-o", plan, "--swapper", card, "--quiet").code == 0
+    assert masquerade("render", clip, "-p", plan, "-o", tmp_path / "two.mp4", "--swapper", card, "--quiet").code == 0
+    # A Plan has hundredths of pixels, so the two are the same to the eye and not to the bit.
+    for first, second in zip(frames_of(tmp_path / "once.mp4"), frames_of(tmp_path / "two.mp4"), strict=True):
+        assert np.abs(first - second).mean() < 0.5
+    assert all(person["anchor"].startswith("bank ") for person in json.loads(plan.read_text())["people"])
+    # Turned, not blurred: as much detail as before, and another face.
+    before, after = frames_of(clip)[12], frames_of(tmp_path / "once.mp4")[12]
+    face = np.s_[70:150, 265:315]
+    assert np.abs(before - after)[face].mean() > 15
+    assert np.abs(np.diff(after[face], axis=0)).mean() > 0.5 * np.abs(np.diff(before[face], axis=0)).mean()
+
+
+def test_a_swapper_that_changes_nothing_is_overruled(tmp_path, clip):
+    card = write_swapper(tmp_path, turn=False)
+    said = masquerade("anonymize", clip, "-o", tmp_path / "out.mp4", "--swapper", card, "--json")
+    [row] = json.loads(said.out)["files"]
+    assert row["outcomes"].get("swapped", 0) == 0
+    assert row["outcomes"]["recognised"] >= 20
+    blurred = masquerade("anonymize", clip, "-o", tmp_path / "blurred.mp4", "--quiet")
+    assert blurred.code == 0
+    face = np.s_[80:140, 270:310]
+    for swapped, redacted in zip(frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "blurred.mp4"), strict=True):
+        assert np.abs(swapped - redacted)[face].mean() < 12
+
+
+def test_cards_that_lead_nowhere_are_refused(tmp_path, clip):
+    out = tmp_path / "out.mp4"
+    masquerade("anonymize", clip, "-o", out, "--swapper", "nobody").refused("bad-option", "nobody")
+    card = write_swapper(tmp_path)
+    card.write_text(CARD.replace('"driver"', '"arcface"'))
+    masquerade("anonymize", clip, "-o", out, "--swapper", card).refused("bad-option", "bank", card)
+    card.write_text(CARD.replace("network.onnx", "gone.onnx"))
+    masquerade("anonymize", clip, "-o", out, "--swapper", card).refused("no-weights", "gone.onnx")
+    assert not out.exists()
