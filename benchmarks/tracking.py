@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from masquerade.audit.crowds import DRIVER, EVERY, RATE, SCENES, TEACHER, Glance, Shades, glances
 from masquerade.audit.tracking import Boxes, TrackingFigures, tracking_figures
 from masquerade.identity import Likeness, Tracker
-from masquerade.types import Provenance
+from masquerade.types import Box, Provenance
 
 LIKENESS = {"driver": Likeness(0.555, 0.465), "well trained": Likeness(0.62, 0.55)}
 SHADES = {"driver": DRIVER, "well trained": TEACHER}
@@ -27,12 +27,12 @@ def track(seen: list[Glance], likeness: Likeness | None) -> tuple[list[Boxes], l
         known = {"embeddings": glance.embeddings, "qualities": glance.qualities} if likeness else {}
         ids = tracker.update(glance.frame, glance.faces, cut=glance.cut, **known)  # type: ignore[arg-type]
         online.append({number: face.box for number, face in zip(ids, glance.faces, strict=True) if number})
-    offline: dict[int, dict[int, Boxes]] = {glance.frame: {} for glance in seen}
+    offline: dict[int, dict[int, Box]] = {glance.frame: {} for glance in seen}
     for one in tracker.finish(seen[-1].frame + EVERY):
         for face in one.faces:
             if face.provenance is Provenance.DETECTED:
                 offline[face.frame][one.id] = face.face.box
-    return online, [offline[glance.frame] for glance in seen]
+    return online, [*offline.values()]
 
 
 def figures(name: str, seeds: int, likeness: Likeness | None, shades: Shades) -> Iterator[TrackingFigures]:

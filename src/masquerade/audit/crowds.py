@@ -229,9 +229,9 @@ def lookalikes() -> Scene:
             Stay(1, 0, 4, straight(200, 200, 3)),
             Stay(2, 0, 4, straight(290, 200, 3)),
             Stay(2, 8, 10, straight(300, 180, 3)),
-            Stay(1, 12, 14, straight(300, 180, 3)),
+            Stay(1, 14, 16, straight(300, 180, 3)),
         ],
-        14,
+        16,
         alike={2: (1, 0.5)},
     )
 

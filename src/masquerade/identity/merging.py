@@ -36,9 +36,11 @@ def merge(
     Returns:
         The numbers of the items, each once, ascending in each group; groups by their first.
     """
+    if not identities:
+        return []
     members = {number: [number] for number in range(len(identities))}
     known = list(identities)
-    units = np.array([one.unit for one in identities]).reshape(len(known), -1)
+    units = np.array([one.unit for one in identities])
     same = likeness.same_among(len(known))
     reach = same + likeness.margin
     near: dict[int, dict[int, float]] = {}

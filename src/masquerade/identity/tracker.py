@@ -44,6 +44,12 @@ is 0.55. With 2.5 a face that stands where it stood may look strange for once, a
 _LITTLE = 1e-6
 """What a pair gains at least that is not clearly two people: better than nothing."""
 
+_LEAST = 1e-3
+"""Quality below which a crop is not looked at."""
+
+_MOMENT = 0.5
+"""Seconds after which who stands where another stood is refused, not only put farther away."""
+
 _AT_ONCE, _A_SECOND = 1.6, 8.0
 """Faces that somebody may be from where they were seen, and more for each second since: walking pace, across."""
 
@@ -206,7 +212,7 @@ class Tracker:
         if qualities is None or len(embeddings) != count or len(qualities) != count:
             raise FaceError(f"{count} faces need as many embeddings and qualities")
         return [
-            (embedding, quality) if quality > 0 and np.isfinite(embedding).all() else None
+            (embedding, quality) if quality >= _LEAST and np.isfinite(embedding).all() else None
             for embedding, quality in zip(embeddings, qualities, strict=True)
         ]
 
@@ -229,7 +235,7 @@ class Tracker:
                 continue
             gain = self._gain(frame, free, places[candidates], farthest)
             if looks is not None and candidates is strong:
-                gain = self._liked(gain, free, [looks[index] for index in candidates])
+                gain = self._liked(frame, gain, free, [looks[index] for index in candidates])
             rows, columns = linear_sum_assignment(gain, maximize=True)
             for r, c in zip(rows.tolist(), columns.tolist(), strict=True):
                 if gain[r, c] > 0:
@@ -247,8 +253,13 @@ class Tracker:
         gain: Array = np.maximum(farthest - association_cost(expected, places, lost), 0)
         return gain
 
-    def _liked(self, gain: Array, trails: Sequence[Trail], looks: Sequence[tuple[Embedding, float] | None]) -> Array:
-        """The gains where appearance has its say too: more for the like, less for strangers, 0 for who is refused."""
+    def _liked(
+        self, frame: int, gain: Array, trails: Sequence[Trail], looks: Sequence[tuple[Embedding, float] | None]
+    ) -> Array:
+        """The gains where appearance has its say too: more for the like, less for strangers, 0 for who is refused.
+
+        The longer somebody is lost, the less motion says, and the more alike they must be.
+        """
         known = [number for number, look in enumerate(looks) if look is not None]
         if self._likeness is None or not known:
             return gain
@@ -259,11 +270,13 @@ class Tracker:
         for number, trail in enumerate(trails):
             if trail.identity is None:
                 continue
+            lost = self._lost(trail, frame)
             distance = trail.identity.distance(embeddings)
+            other = (distance > apart + (match - apart) * min(lost / UNSURE_GAP, 1)) & good & trail.identity.good
             stranger = _COST_OF_A_STRANGER * np.clip((distance - match) / (1 - match), -1, 1)
             may = gain[number, known]
-            least = np.where((distance > apart) & good & trail.identity.good, 0, _LITTLE)
-            liked[number, known] = np.where(may > 0, np.maximum(may - stranger, least), 0)
+            changed = np.where(may > 0, np.maximum(may - stranger, np.where(other, 0, _LITTLE)), 0)
+            liked[number, known] = np.where(other & (lost > _MOMENT), 0, changed)
         return liked
 
     def _start(self, trail: Trail, frame: int, here: Collection[Trail]) -> None:
@@ -329,7 +342,7 @@ class Tracker:
             own.append(trail)
             whose[trail.id] = own
         known = [(person, one) for person in people if (one := _identity(person)) is not None and one.good]
-        if self._likeness is None or not known:
+        if self._likeness is None:
             return people
 
         def apart(a: int, b: int) -> bool:
