@@ -1,6 +1,7 @@
 """What somebody without the key can link: two videos of one person, or a fabricated face to the person behind it.
 
-    python benchmarks/linkage.py [--encoder ENCODER.onnx --faces FACES.zip] [--people 100] [--count 2048]
+    python benchmarks/linkage.py --encoder driver --faces FACES.zip [--bank BANK.npz] [--people 200]
+    python benchmarks/linkage.py [--people 100] [--count 2048]
 
 The attacker knows everything but the key: the encoder, the bank, the distance that was asked for, and a photo of
 everyone (not the one the video shows). Each person is in two videos. Three attacks, each scored over all people:
@@ -16,7 +17,9 @@ lies about 0.3 from it. A cell is the share of people found first, and the AUC o
 1 / people, and 0.5. Distance 1.3 is the thesis's margin m = 0.7, seen from the output. The last row shows what key and
 vault together give away: everything.
 
-Without an encoder the people are made up: vectors with the spectrum and spread of a real one.
+The first form takes real people, best such as the encoder and the bank were not made from: aligned crops as
+PERSON/PICTURE, five or more of each. In the second the people are made up, vectors with the spectrum and spread of a
+real encoder's. "Fitting" is a face chosen to fit the person's apparent age and sex, where the bank can tell.
 """
 
 import argparse
@@ -37,7 +40,7 @@ from masquerade.identity.bank import (
     centres,
     embed_archive,
     fit_distribution,
-    make_bank,
+    open_bank,
     sample_bank,
     threshold_at,
 )
@@ -93,11 +96,11 @@ def made_up(people: int, count: int) -> World:
     return World((seen(identities, 0.3), seen(identities, 0.3)), seen(identities, 0.8), bank)
 
 
-def from_faces(encoder: Path, faces: Path, people: int, count: int) -> World:
+def from_faces(name: str, faces: Path, bank: Path | None, people: int) -> World:
     """Real people: one picture for the attacker, half of the others for each video."""
-    opened = open_encoder(encoder, kind="arcface")
-    bank = make_bank(opened, faces, count)
-    embeddings, whose = embed_archive(opened, faces)
+    encoder = open_encoder(name, kind="arcface" if Path(name).is_file() else None)
+    opened = open_bank(bank, encoder=encoder)
+    embeddings, whose = embed_archive(encoder, faces)
     chosen = np.flatnonzero(np.bincount(whose) >= 5)[:people]
     parts: list[list[Vectors]] = [[], [], []]
     for person in chosen:
@@ -105,10 +108,12 @@ def from_faces(encoder: Path, faces: Path, people: int, count: int) -> World:
         for part, some in zip(parts, (own[1::2], own[2::2], own[:1]), strict=True):
             part.append(centres(some, np.zeros(len(some), np.int64)))
     first, second, photos = (np.concatenate(part) for part in parts)
-    return World((first, second), photos, bank)
+    return World((first, second), photos, opened)
 
 
-def dress(world: World, policy: Policy, distance: float | None, folder: Path) -> tuple[list[Vectors], Vault | None]:
+def dress(
+    world: World, policy: Policy, distance: float | None, fitting: bool, folder: Path
+) -> tuple[list[Vectors], Vault | None]:
     """What everyone wears in each of the two videos (each many short ones of a few people)."""
     vault = None
     if policy is Policy.CONSISTENT:
@@ -123,7 +128,8 @@ def dress(world: World, policy: Policy, distance: float | None, folder: Path) ->
             keyring = Keyring(
                 world.bank, policy, vault=vault, distance=distance, safety=SAFETY if distance is None else 0
             )
-            for n, anchor in keyring.assign(some).items():
+            penalties = {n: world.bank.misfit(z) for n, z in some.items()} if fitting else None
+            for n, anchor in keyring.assign(some, penalties).items():
                 faces[n] = anchor.face
         worn.append(faces)
     return worn, vault
@@ -158,15 +164,18 @@ def attacks(world: World, faces: tuple[Vectors, Vectors], distance: float | None
 def main() -> None:
     """Prints a markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", type=Path)
+    parser.add_argument("--encoder", help="a name or an ONNX file")
     parser.add_argument("--faces", type=Path)
+    parser.add_argument("--bank", type=Path, help="of the encoder, where it is not the packaged driver")
     parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--count", type=int, default=2048)
+    parser.add_argument("--count", type=int, default=2048, help="faces in the bank of made-up people")
     args = parser.parse_args()
+    if (args.encoder is None) != (args.faces is None):
+        parser.error("--encoder and --faces go together")
     if args.encoder is None:
         world = made_up(args.people, args.count)
     else:
-        world = from_faces(args.encoder, args.faces, args.people, args.count)
+        world = from_faces(args.encoder, args.faces, args.bank, args.people)
     rng = np.random.default_rng(1)
     encoder, people = world.bank.info.encoder, len(world.photos)
     print(
@@ -175,18 +184,23 @@ def main() -> None:
     )
     print("| policy | distance | attacker sees | videos | person | circle |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for policy in (Policy.PER_VIDEO, Policy.CONSISTENT):
-            for distance in (None, 1.0, 1.3):
-                worn, vault = dress(world, policy, distance, Path(folder) / f"{policy}{distance}")
-                model = fit_distribution(world.bank.members)
-                for sees in ("the identity", "an output"):
-                    seen = worn
-                    if sees == "an output":
-                        seen = [unit(face + model.sample(people, rng)) for face in worn]
-                    cells = [f"{first:.0%} / {auc:.2f}" for first, auc in attacks(world, (seen[0], seen[1]), distance)]
-                    cells += ["–"] * (3 - len(cells))
-                    asked = "any" if distance is None else f"{distance}"
-                    print(f"| {policy} | {asked} | {sees} | {' | '.join(cells)} |", flush=True)
+        rows = [
+            (policy, distance, fitting)
+            for policy in (Policy.PER_VIDEO, Policy.CONSISTENT)
+            for distance, fitting in ((None, False), (None, True), (1.0, False), (1.3, False))
+            if world.bank.probe is not None or not fitting
+        ]
+        for policy, distance, fitting in rows:
+            worn, vault = dress(world, policy, distance, fitting, Path(folder) / f"{policy}{distance}{fitting}")
+            model = fit_distribution(world.bank.members)
+            for sees in ("the identity", "an output"):
+                seen = worn
+                if sees == "an output":
+                    seen = [unit(face + model.sample(people, rng)) for face in worn]
+                cells = [f"{first:.0%} / {auc:.2f}" for first, auc in attacks(world, (seen[0], seen[1]), distance)]
+                cells += ["–"] * (3 - len(cells))
+                asked = f"any{', fitting' if fitting else ''}" if distance is None else f"{distance}"
+                print(f"| {policy} | {asked} | {sees} | {' | '.join(cells)} |", flush=True)
         assert vault is not None
         known = {entry.face.tobytes(): entry.embedding for entry in vault.entries()}
         first, auc = judge(np.stack([known[face.tobytes()] for face in worn[1]]) @ world.photos.T)

@@ -174,3 +174,8 @@ def test_per_track_a_person_who_comes_back_is_somebody_else():
     assert len({p.anchor for p in casting.people}) == 4
     again = cast(tracks, keyring=Keyring(BANK))
     assert len({p.anchor for p in again.people}) == 2
+    casting = cast(
+        tracks, exempt=[Reference("me", at(Z[1], 0.2))], limits=LIMITS, keyring=Keyring(BANK, Policy.PER_TRACK)
+    )
+    assert actions(casting) == {1: "keep", 4: "replace"}
+    assert casting.remarks.dressed == 1

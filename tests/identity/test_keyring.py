@@ -8,7 +8,7 @@ from scipy.stats import chisquare, ks_2samp
 
 from masquerade.errors import BankError, OptionError, VaultError
 from masquerade.identity.anchors import safe_window
-from masquerade.identity.bank import EncoderInfo, centres, fit_distribution, sample_bank
+from masquerade.identity.bank import EncoderInfo, centres, fit_distribution, open_bank, sample_bank
 from masquerade.identity.keyring import SAFETY, Keyring, Policy, keyed_order
 from masquerade.identity.vault import Key, Vault, make_key
 from tests.identity.population import Population, unit
@@ -310,3 +310,21 @@ def test_real_faces_keep_theirs_from_video_to_video(vault):
     own = 1 - (faces[people] * embeddings).sum(1)
     window = safe_window(0.658)
     assert np.mean((window[0] < own) & (own < window[1])) > 0.98
+
+
+def test_the_packaged_bank_dresses_hundreds_of_videos_of_eight():
+    """1,200 people, spread as the packaged driver spreads them: all faces safe, none like another's or anybody's."""
+    bank = open_bank()
+    t = bank.info.encoder.far_1e3
+    low, high = safe_window(t, SAFETY)
+    model, rng = fit_distribution(bank.members), np.random.default_rng(0)
+    for video in range(150):
+        people = dict(enumerate(model.sample(8, rng)))
+        # Two strangers may look alike; nobody wears a face that is like either.
+        penalties = {n: bank.misfit(z) for n, z in people.items()} if video % 2 else None
+        worn = np.stack([anchor.face for anchor in Keyring(bank).assign(people, penalties).values()])
+        distances = 1 - worn @ np.stack(list(people.values())).T
+        assert low - 1e-5 <= np.diag(distances).min()
+        assert np.diag(distances).max() <= high + 1e-5
+        assert distances.min() > t
+        assert between(worn).min() > t

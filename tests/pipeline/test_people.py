@@ -123,17 +123,11 @@ class TestWhom:
             assert changed(folder, tmp_path / "out.mp4", HIM) < 6
         assert report.remarks.matches[0].verdict == "sure"
 
-    def test_a_photo_of_somebody_else_keeps_nobody(self, folder, tmp_path, detector, astronaut):
-        # Nobody: the portrait's face, mirrored at its middle and stretched, is a face still.
-        face = astronaut[20:240, 120:330]
-        odd = np.concatenate([face[:, :105], face[:, :105][:, ::-1]], axis=1)
-        picture = background(500, 400)
-        picture[50:350, 100:330] = cv2.resize(odd, (230, 300))
-        save(tmp_path / "odd.png", picture)
+    def test_a_photo_of_one_keeps_nobody_else(self, folder, tmp_path, detector):
         report = self.run(folder, tmp_path / "out.mp4", detector, exempt=(folder / "him.png",))
-        kept = {match.reference for match in report.remarks.matches if match.verdict == "sure"}
+        [match] = report.remarks.matches
         assert frames(tmp_path / "out.mp4")[HER].mean() < 6
-        assert (changed(folder, tmp_path / "out.mp4", HIM) < 6) == bool(kept)
+        assert (changed(folder, tmp_path / "out.mp4", HIM) < 6) == (match.verdict == "sure")
 
     def test_a_photo_is_cast_too(self, folder, tmp_path, detector):
         settings = Settings(Treatment(method="solid"), wishes=Wishes(exempt=(folder / "more",)))

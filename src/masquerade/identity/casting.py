@@ -4,7 +4,7 @@ Tracks that know their person, and what was asked for → the people of a Plan. 
 be told to be the one to keep is replaced, and who cannot be told *not* to be the one to replace is replaced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Self
@@ -137,8 +137,6 @@ def cast(
         raise OptionError("people to exempt and people to replace only exclude each other", hint="Name one kind")
     if limits is None and (exempt or only):
         raise OptionError("references need an encoder whose thresholds are known", hint="Calibrate it")
-    if keyring is not None and keyring.policy is Policy.PER_TRACK:
-        tracks = _stretches(tracks)
     known = {track.id: track.identity for track in tracks if track.identity is not None}
     kept: set[int] = set()
     matches: list[Match] = []
@@ -153,7 +151,9 @@ def cast(
         doubtful = len(tracks) - len(kept) - sum(distance <= limits.same for distance in nearest.values())
     names = {}
     if keyring is not None:
-        dressed = {id: z for id, z in known.items() if id not in kept}
+        if keyring.policy is Policy.PER_TRACK:
+            tracks = _stretches(tracks, whole=kept)
+        dressed = {t.id: t.identity for t in tracks if t.identity is not None and t.id not in kept}
         penalties = {id: keyring.bank.misfit(z) for id, z in dressed.items()} if fitting else None
         anchors = keyring.assign(dressed, penalties, bystanders=[known[id] for id in sorted(kept)])
         names = {id: anchor_name(anchor, keyring.bank) for id, anchor in anchors.items()}
@@ -195,11 +195,17 @@ def _distance(a: Embedding, b: Embedding) -> float:
     return 1 - float(a @ b)
 
 
-def _stretches(tracks: Sequence[Track]) -> list[Track]:
-    """Each track cut where the person is out of sight; the first stretch keeps the number, the others get new ones."""
+def _stretches(tracks: Sequence[Track], *, whole: Collection[int]) -> list[Track]:
+    """Each track cut where the person is out of sight, but for those that stay whole.
+
+    The first stretch keeps the number, the others get new ones.
+    """
     number = max((track.id for track in tracks), default=0)
     result = []
     for track in tracks:
+        if track.id in whole:
+            result.append(track)
+            continue
         starts = [0, *(i for i, (a, b) in enumerate(pairwise(track.faces), 1) if b.frame > a.frame + 1)]
         for start, end in zip(starts, [*starts[1:], len(track.faces)], strict=True):
             number += start > 0
