@@ -32,7 +32,10 @@ def test_every_metric_as_the_functions_have_it():
         apart = METRICS[one.metric](vectors, replaced)
         assert np.array_equal(one.replaced.distances, apart)
         assert one.replaced.matched == np.mean(apart < one.threshold) >= 12 / 120
-        assert one.replaced.histogram.sum() == pytest.approx(1), "also what lies beyond the bins"
+        assert one.replaced.histogram.sum() == pytest.approx(1), "also what lies beyond the study's bins"
+        counted = np.histogram(apart, one.replaced.edges)[0]
+        assert one.replaced.histogram == pytest.approx(counted / len(apart))
+        assert np.diff(one.replaced.edges) == pytest.approx(np.diff(one.histograms.edges)[0])
     cosine, _, l2, squared = found
     assert cosine.eer == pytest.approx(l2.eer) == pytest.approx(squared.eer), "monotonous in each other"
     assert squared.threshold == pytest.approx(2 * cosine.threshold, abs=1e-5)

@@ -38,11 +38,13 @@ class Replaced:
 
     Attributes:
         distances: shape (faces,).
-        histogram: share of the faces in each bin of the study, those beyond its ends in the outermost.
+        edges: of bins as wide as the study's, as far as these distances reach.
+        histogram: share of the faces in each of these bins.
         matched: share of the faces that still match, 0 to 1.
     """
 
     distances: Floats
+    edges: Floats
     histogram: Floats
     matched: float
 
@@ -115,8 +117,11 @@ def _study(
     after = None
     if replaced is not None:
         apart = METRICS[metric](vectors, replaced)
-        counted = np.histogram(np.clip(apart, both.edges[0], both.edges[-1]), both.edges)[0]
-        after = Replaced(apart, counted / len(apart), float((apart < threshold).mean()))
+        start, width = both.edges[0], both.edges[1] - both.edges[0]
+        first, last = np.floor((apart.min() - start) / width), np.floor((apart.max() - start) / width)
+        edges = start + width * np.arange(first, last + 2)
+        counted = np.histogram(apart, edges)[0]
+        after = Replaced(apart, edges, counted / len(apart), float((apart < threshold).mean()))
     tar = float((genuine < threshold).mean())
     return Study(encoder, metric, both, eer, eer_threshold, threshold, tar, after)
 
@@ -150,7 +155,7 @@ def draw(one: Study, path: Path) -> None:
     axes.stairs(found.genuine, edges, fill=True, alpha=0.5, color="#1b7837", label="one person")
     axes.stairs(found.impostors, edges, fill=True, alpha=0.5, color="#762a83", label="two people")
     if one.replaced is not None:
-        axes.stairs(one.replaced.histogram, edges, color="black", label="a face and its replacement")
+        axes.stairs(one.replaced.histogram, one.replaced.edges, color="black", label="a face and its replacement")
     axes.axvline(one.threshold, color="black", linestyle=":", label=f"FAR {FAR:g}: {one.threshold:.3f}")
     axes.set(xlabel=f"{one.metric} distance", ylabel="share of pairs")
     axes.set_title(f"{one.encoder}, {one.metric}: overlap {found.overlap:.3f}, EER {100 * one.eer:.2f} %")
