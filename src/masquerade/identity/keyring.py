@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from masquerade.errors import OptionError
 from masquerade.identity.anchors import Anchor, choose_anchor, safe_window
 from masquerade.identity.bank import Bank
+from masquerade.identity.running import Likeness
 from masquerade.identity.vault import Content, Entry, Vault
 from masquerade.types import Embedding
 
@@ -204,15 +205,16 @@ class Keyring:
         self._entry.update({number: id for number, (_, id) in given.items()})
 
     def _match(self, new: list[int], content: Content) -> dict[int, Entry]:
-        """Who of the vault these people are: the pairing of least distance, all at most the FAR 1e-4 threshold.
+        """Who of the vault these people are: the pairing of least distance, all of it `Likeness.same`.
 
-        Nobody in the vault is two people of one video.
+        Nobody in the vault is two people of one video. Who is not known again only gets another face.
         """
         free = [entry for entry in content.entries.values() if entry.id not in self._entry.values()]
         if not free:
             return {}
         distances = 1 - np.stack([self._identities[n] for n in new]) @ np.stack([e.embedding for e in free]).T
-        limit = self.bank.info.encoder.far_1e4
+        encoder = self.bank.info.encoder
+        limit = Likeness(encoder.far_1e3, encoder.far_1e4).same
         rows, columns = linear_sum_assignment(np.where(distances <= limit, distances, 4.0))
         return {new[r]: free[c] for r, c in zip(rows, columns, strict=True) if distances[r, c] <= limit}
 
