@@ -11,7 +11,7 @@ from rich.table import Table
 from masquerade.cli import common, people
 from masquerade.cli.common import err, out, print_json
 from masquerade.faces.embed import open_encoder
-from masquerade.identity import make_key, open_bank
+from masquerade.identity import Limits, make_key, open_bank
 from masquerade.pipeline.references import read_references
 
 app = typer.Typer(
@@ -75,22 +75,21 @@ def find_command(
 ) -> None:
     """Find whom a photo shows, for who asks what is kept of them, or wants it removed.
 
-    Everyone is shown who may be the person, nearest first; only one who is at the distance of FAR 1e-4 or nearer is
-    likely to be. Compare with the dates before you remove anybody.
+    Everyone is shown who is not plainly somebody else, nearest first. Compare with the dates before you remove anybody.
     """
     opened = people.open_vault(vault, key, passphrase)
     finder = common.build_detector(detector, weights, engine, provider, threads)
     encoder = open_encoder(threads=threads)
     [reference] = read_references([photo], finder, encoder)
-    near = opened.find(reference.identity, encoder.threshold(1e-2), bank=open_bank(encoder=encoder).info.sha256)
-    likely = encoder.threshold(1e-4)
+    limits = Limits.of(encoder)
+    near = opened.find(reference.identity, limits.other, bank=open_bank(encoder=encoder).info.sha256)
     if as_json:
-        rows = [{"id": e.id, "distance": round(d, 4), "likely": d <= likely} for e, d in near]
+        rows = [{"id": e.id, "distance": round(d, 4), "likely": d <= limits.same} for e, d in near]
         print_json(rows)
     elif near:
         table = Table("id", "distance", "")
         for entry, distance in near:
-            table.add_row(entry.id, f"{distance:.2f}", "likely" if distance <= likely else "perhaps")
+            table.add_row(entry.id, f"{distance:.2f}", "likely" if distance <= limits.same else "perhaps")
         out.print(table)
     else:
         err.print(escape(f"{vault}: nobody in it looks like {photo.name}"), soft_wrap=True)
