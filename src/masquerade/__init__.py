@@ -1,7 +1,7 @@
 """masquerade: every face replaced by a face that belongs to nobody."""
 
 from masquerade.errors import MasqueradeError
-from masquerade.pipeline import Anonymizer, Report, Settings, analyze, anonymize, render
+from masquerade.pipeline import Anonymizer, Report, Settings, Wishes, analyze, anonymize, render
 from masquerade.plan import Plan, Scope, Span, Treatment
 from masquerade.types import Box, Face, Provenance, Track, TrackedFace
 from masquerade.version import __version__
@@ -20,6 +20,7 @@ __all__ = [
     "Track",
     "TrackedFace",
     "Treatment",
+    "Wishes",
     "__version__",
     "analyze",
     "anonymize",
