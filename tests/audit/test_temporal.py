@@ -89,4 +89,7 @@ def test_people_of_a_clip_are_embedded_where_the_plan_has_them(tmp_path):
         assert np.array_equal(vectors, others)
     for i, frame in enumerate(np.linspace(0, 13, 10).round().astype(int)):
         assert first[0][i] @ encoder.embed(decoded[frame], [points_at(10)])[0] > 0.999
+    [large] = people_over_time(clip, plan, [encoder], min_face=112)
+    assert [len(vectors) for vectors in large] == [10, 2]
+    assert people_over_time(clip, plan, [encoder], min_face=113) == [[]]
     assert first[1][1] @ encoder.embed(decoded[5], [points_at(101)])[0] > 0.999

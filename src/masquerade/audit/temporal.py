@@ -72,9 +72,16 @@ def evenly(count: int, samples: int = SAMPLES) -> list[int]:
 
 
 def people_over_time(
-    path: Path, plan: Plan, encoders: Sequence[Encoder], progress: Progress = silent
+    path: Path, plan: Plan, encoders: Sequence[Encoder], progress: Progress = silent, *, min_face: float = 0
 ) -> list[list[NDArray[np.float32]]]:
     """What encoders see of each person of a Plan in the sampled frames of its video.
+
+    Args:
+        path: the video.
+        plan: of it.
+        encoders: who look.
+        progress: told of every frame.
+        min_face: only faces at least this wide or high, in pixels: of smaller ones an encoder sees little but noise.
 
     Returns:
         For each encoder, for each person with a detected face, unit vectors of shape (up to `SAMPLES`, dimensions).
@@ -82,7 +89,7 @@ def people_over_time(
     Raises:
         InputError: the video cannot be read to its end.
     """
-    sampled = _sampled(plan)
+    sampled = _sampled(plan, min_face)
     rows: list[dict[int, list[NDArray[np.float32]]]] = [{} for _ in encoders]
     with open_video(path) as reader:
         for frame in reader:
@@ -95,14 +102,16 @@ def people_over_time(
     return [[np.stack(seen) for seen in vectors.values()] for vectors in rows]
 
 
-def _sampled(plan: Plan) -> dict[int, dict[int, Points]]:
+def _sampled(plan: Plan, min_face: float) -> dict[int, dict[int, Points]]:
     """For each sampled frame the landmarks of the people who are looked at in it, by their number."""
     sampled: dict[int, dict[int, Points]] = {}
     for person in plan.people:
         detected = [
             (tracked.frame, tracked.face.landmarks)
             for tracked in person.faces
-            if tracked.provenance is Provenance.DETECTED and tracked.face.landmarks is not None
+            if tracked.provenance is Provenance.DETECTED
+            and tracked.face.landmarks is not None
+            and max(tracked.face.box.width, tracked.face.box.height) >= min_face
         ]
         for i in evenly(len(detected)):
             frame, landmarks = detected[i]

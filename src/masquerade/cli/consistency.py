@@ -21,6 +21,7 @@ def consistency_command(
     videos: Annotated[list[Path], typer.Argument(help="Videos.", show_default=False)],
     encoder: common.EncoderNames = None,
     kind: common.EncoderKinds = None,
+    min_face: common.MinFace = 0.0,
     detector: common.DetectorName = "centerface",
     weights: common.Weights = None,
     engine: common.Engine = "auto",
@@ -31,7 +32,8 @@ def consistency_command(
 ) -> None:
     """Measure temporal identity consistency, M_tc: how far a person's face is from itself a little later.
 
-    Lower is steadier. Of each person ten frames are taken; "steps" are distances of each to the next, "pairs" all.
+    Lower is steadier. Of each person ten frames are taken; "steps" are distances of each to the next, "pairs" all
+    of them: mean and standard deviation.
     """
     for video in videos:
         if video.suffix.lower() in IMAGE_FORMATS:
@@ -43,7 +45,7 @@ def consistency_command(
     for video in videos:
         with common.bar(quiet or as_json) as progress:
             plan = analyze(video, finder, progress=progress)
-            seen = people_over_time(video, plan, judges, progress)
+            seen = people_over_time(video, plan, judges, progress, min_face=min_face)
         for judge, people, pooled in zip(judges, seen, everyone, strict=True):
             pooled.extend(people)
             if found := consistency(people):
@@ -61,11 +63,8 @@ def consistency_command(
 
 
 def _table(rows: list[tuple[str, str, Consistency]]) -> Table:
-    table = Table(
-        "video", "encoder", "people", "steps: mean", "std", "distances", "pairs: mean", "std", box=None, pad_edge=False
-    )
+    table = Table("video", "encoder", "people", "steps", "pairs", box=None, pad_edge=False)
     for video, name, found in rows:
-        steps, pairs = found.steps, found.pairs
-        cells = [f"{steps.mean:.3f}", f"{steps.std:.3f}", str(steps.count), f"{pairs.mean:.3f}", f"{pairs.std:.3f}"]
+        cells = [f"{spread.mean:.3f} ± {spread.std:.3f}" for spread in (found.steps, found.pairs)]
         table.add_row(one_line(Path(video).name), one_line(name), str(found.people), *cells)
     return table
