@@ -50,8 +50,8 @@ _LEAST = 1e-3
 _MOMENT = 0.5
 """Seconds after which who stands where another stood is refused, not only put farther away."""
 
-_AT_ONCE, _A_SECOND = 1.6, 8.0
-"""Faces that somebody may be from where they were seen, and more for each second since: walking pace, across."""
+_AT_ONCE, _A_SECOND = 1.6, 12.0
+"""Faces that somebody may be from where they were seen, and more for each second since: at two metres a second."""
 
 
 def association_cost(expected: Array, found: Array, lost: Array) -> Array:
