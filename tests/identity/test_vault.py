@@ -279,3 +279,15 @@ except Exception as error:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.startswith("VaultError")
     assert "masquerade[vault]" in told
+
+
+def test_find_tells_who_may_be_a_person_nearest_first(path, key):
+    past = DAY - timedelta(days=1)
+    vault = filled(path, key, entry(0), entry(1), entry(2, expires=past), now=lambda: DAY)
+    found = vault.find(PEOPLE[1], 2.0, bank="b" * 64)
+    assert [e.id for e, _ in found] == [entry(1).id, entry(0).id]
+    np.testing.assert_allclose([d for _, d in found], [0, 1 - PEOPLE[0] @ PEOPLE[1]], atol=1e-6)
+    assert [e.id for e, _ in vault.find(PEOPLE[1], 0.1, bank="b" * 64)] == [entry(1).id]
+    assert vault.find(PEOPLE[2], 0.1, bank="b" * 64) == []
+    with pytest.raises(VaultError, match="another bank"):
+        vault.find(PEOPLE[1], 0.1, bank="c" * 64)
