@@ -5,9 +5,9 @@ nothing. So every detection that starts or joins a track is kept, gaps between d
 prolonged, since detectors see a face late and lose it early.
 
 Motion decides what *may* be one face; appearance decides among what may, refuses who is clearly somebody else, and
-knows people again who come back. It never takes coverage away: where motion alone would have gone on from one detection
-to the next, the way between them stays covered, whoever is there. What is one person is thought over once more at the
-end, when everything has been seen (`merging`).
+knows people again who come back. What is one person is thought over once more at the end, when everything has been seen
+(`merging`). None of it takes coverage away: faces are also tracked by motion alone, and whatever that covers stays
+covered, whoever is there.
 """
 
 import math
@@ -20,8 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from masquerade.errors import FaceError
 from masquerade.identity.merging import merge
 from masquerade.identity.running import GOOD, Likeness, Running
-from masquerade.identity.trails import COAST, Array, Scene, Trail, move, row, united
-from masquerade.types import Embedding, Face, Track
+from masquerade.identity.trails import COAST, Array, Scene, Trail, hull, move, row, united
+from masquerade.types import Box, Embedding, Face, Track, TrackedFace
 
 START_SCORE = 0.25
 KEEP_SCORE = 0.2
@@ -109,6 +109,8 @@ class Tracker:
         self._alive: list[Trail] = []
         self._tracks: list[Trail] = []
         self._last = -1
+        alone = Tracker(frame_rate=frame_rate, start_score=start_score, keep_score=keep_score) if likeness else None
+        self._by_motion = alone
 
     def update(
         self,
@@ -143,6 +145,8 @@ class Tracker:
             raise ValueError(f"frame {frame} after frame {self._last}")
         looks = self._looks(len(faces), embeddings, qualities)
         found = np.array([row(face) for face in faces]).reshape(-1, 4)
+        if self._by_motion is not None:
+            self._by_motion.update(frame, faces, cut=cut, motion=motion)
         self._last = frame
         if cut and frame > 0:
             self._scenes[-1].end = frame
@@ -157,9 +161,7 @@ class Tracker:
         places = move(np.linalg.inv(scene.cameras[-1:]), found)
         strong = [i for i, face in enumerate(faces) if face.score >= self._start_score]
         weak = [i for i, face in enumerate(faces) if self._keep_score <= face.score < self._start_score]
-        by_motion = self._owners(frame, places, strong, weak, None)
-        owners = self._owners(frame, places, strong, weak, looks) if any(looks) else dict(by_motion)
-        before = {index: trail.seen[-1] for index, trail in by_motion.items()}
+        owners = self._owners(frame, places, strong, weak, looks)
         for index in strong + weak:
             if index in owners:
                 owners[index].add(frame, faces[index], places[index])
@@ -172,10 +174,6 @@ class Tracker:
         for index in strong:
             if not owners[index].id:
                 self._start(owners[index], frame, here)
-        for index, trail in by_motion.items():
-            if owners[index] is not trail:
-                host = owners[index] if owners[index].id else trail
-                host.ways.append((before[index], (frame, faces[index])))
         _told_apart(here)
         return [owners[index].person if index in owners else 0 for index in range(len(faces))]
 
@@ -193,9 +191,13 @@ class Tracker:
         if frames <= self._last:
             raise ValueError(f"frame {self._last} of {frames}")
         self._scenes[-1].end = frames
+        people = self._people()
+        covered = [united(*(trail.covered(self._rate) for trail in person)) for person in people]
+        if self._by_motion is not None:
+            self._by_motion.finish(frames)
+            covered = _with(covered, people, self._by_motion._tracks, self._rate)
         tracks = []
-        for person in self._people():
-            faces = united(*(trail.covered(self._rate) for trail in person))
+        for person, faces in zip(people, covered, strict=True):
             identity = _identity(person)
             unit = identity.unit if identity is not None and identity.good else None
             tracks.append(Track(person[0].id, tuple(faces), unit))
@@ -222,19 +224,16 @@ class Tracker:
         places: Array,
         strong: list[int],
         weak: list[int],
-        looks: Sequence[tuple[Embedding, float] | None] | None,
+        looks: Sequence[tuple[Embedding, float] | None],
     ) -> dict[int, Trail]:
-        """Which detection goes on from which trail; by motion alone where there are no looks.
-
-        Doubtful detections always go by motion: refused, they would not be covered.
-        """
+        """Which detection goes on from which trail. Doubtful ones go by motion alone: they show too little."""
         owners: dict[int, Trail] = {}
         free = self._alive
         for candidates, farthest in ((strong, _FARTHEST), (weak, _FARTHEST_WEAK)):
             if not free or not candidates:
                 continue
             gain = self._gain(frame, free, places[candidates], farthest)
-            if looks is not None and candidates is strong:
+            if candidates is strong:
                 gain = self._liked(frame, gain, free, [looks[index] for index in candidates])
             rows, columns = linear_sum_assignment(gain, maximize=True)
             for r, c in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -285,7 +284,7 @@ class Tracker:
         trail.id = len(self._tracks)
         leader = self._leader(trail, here)
         if leader is not None:
-            trail.ways.append((leader.seen[-1], trail.seen[0]))
+            trail.way = leader.seen[-1], trail.seen[0]
             if self._lost(leader, trail.seen[0][0]) <= UNSURE_GAP and not self._differ(leader, trail):
                 trail.led_by, trail.person = leader, leader.person
         if trail.led_by is None:
@@ -384,6 +383,36 @@ def _identity(trails: Sequence[Trail]) -> Running | None:
         if trail.identity is not None:
             identity = trail.identity if identity is None else identity.joined(trail.identity)
     return identity
+
+
+def _with(
+    covered: Sequence[list[TrackedFace]], people: Sequence[list[Trail]], others: Sequence[Trail], rate: float
+) -> list[list[TrackedFace]]:
+    """What is covered for people, and beside it all that is covered for other trails of the same detections.
+
+    What nobody covers yet is given to one of those whose detections the other trail has: to one who is not in that
+    frame if there is one, else to whom it is nearest.
+    """
+    whose = {(f, id(face)): i for i, person in enumerate(people) for trail in person for f, face in trail.seen}
+    here: dict[int, dict[int, Box]] = {}
+    for number, faces in enumerate(covered):
+        for one in faces:
+            here.setdefault(one.frame, {})[number] = one.face.box
+    more: list[list[TrackedFace]] = [[] for _ in people]
+    for trail in others:
+        owners = sorted({whose[frame, id(face)] for frame, face in trail.seen if (frame, id(face)) in whose})
+        for one in trail.covered(rate):
+            boxes, box = here.setdefault(one.frame, {}), one.face.box
+            if any(hull((held, box)) == held for held in boxes.values()):
+                continue
+            number = min(owners, key=lambda n: _area(hull((boxes[n], box))) if n in boxes else 0.0)
+            boxes[number] = hull((boxes[number], box)) if number in boxes else box
+            more[number].append(one)
+    return [united(faces, extra) for faces, extra in zip(covered, more, strict=True)]
+
+
+def _area(box: Box) -> float:
+    return box.width * box.height
 
 
 def _told_apart(here: Collection[Trail]) -> None:

@@ -7,7 +7,7 @@ has been taken out. A face that stands still while the camera pans has no veloci
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -77,8 +77,8 @@ class Trail:
     led_by: "Trail | None" = None
     """The trail that this one goes on from, though in between only doubtful detections were made."""
     identity: Running | None = None
-    ways: list[tuple[Sighting, Sighting]] = field(default_factory=list)
-    """From where to where faces are covered beside those seen, because motion alone would have called them one."""
+    way: tuple[Sighting, Sighting] | None = None
+    """From where the trail before it was lost to where this one begins; covered, too."""
 
     @classmethod
     def of(cls, scene: Scene, frame: int, face: Face, place: Array) -> "Trail":
@@ -118,7 +118,7 @@ class Trail:
         """
         extension = max(1, round((_EXTENSION if self.sure else _UNSURE_EXTENSION) * rate))
         own = _filled(self.scene, self.seen, extension, rate)
-        return united(own, *(_filled(self.scene, way, 0, rate)[1:-1] for way in self.ways))
+        return united(own, _filled(self.scene, self.way, 0, rate)) if self.way else own
 
 
 _BEST_FIRST = (Provenance.DETECTED, Provenance.INTERPOLATED, Provenance.EXTRAPOLATED)
@@ -133,16 +133,19 @@ def united(*ways: Iterable[TrackedFace]) -> list[TrackedFace]:
     for way in ways:
         for one in way:
             frames.setdefault(one.frame, []).append(one)
-    return [_hull(frames[frame]) for frame in sorted(frames)]
+    return [_one(frames[frame]) for frame in sorted(frames)]
 
 
-def _hull(faces: list[TrackedFace]) -> TrackedFace:
+def _one(faces: list[TrackedFace]) -> TrackedFace:
     best = min(faces, key=lambda one: _BEST_FIRST.index(one.provenance))
-    if len(faces) == 1:
-        return best
-    x1, y1, x2, y2 = zip(*(one.face.box for one in faces), strict=True)
-    hull = Box(min(x1), min(y1), max(x2), max(y2))
-    return best if hull == best.face.box else replace(best, face=replace(best.face, box=hull))
+    box = hull([one.face.box for one in faces])
+    return best if box == best.face.box else replace(best, face=replace(best.face, box=box))
+
+
+def hull(boxes: Collection[Box]) -> Box:
+    """The smallest box that contains all."""
+    x1, y1, x2, y2 = zip(*boxes, strict=True)
+    return Box(min(x1), min(y1), max(x2), max(y2))
 
 
 def _filled(scene: Scene, sightings: Sequence[Sighting], extension: int, rate: float) -> list[TrackedFace]:
