@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from masquerade.train.data import FaceSet  # noqa: E402
 from masquerade.train.export import averaged_generator  # noqa: E402
 from masquerade.train.recipe import Schedule, SwapperData, SwapperRecipe, read_recipe  # noqa: E402
 from masquerade.train.swapper import RECOGNISERS, SwapBatches, SwapperTraining, jittered, train_swapper  # noqa: E402
+from tests.train.archives import unit, write_archives  # noqa: E402
 
 RECIPE = """
 name = "tiny"
@@ -36,6 +36,11 @@ repulsion = 6.0
 limit = -0.05
 ifsr = 3.0
 margins = [[0.05, 0.1]]
+matching = 2.0
+reconstruction = 10.0
+light = 4.0
+surroundings = 4.0
+r1 = 10.0
 r1_every = 2
 [schedule]
 epochs = 3.0
@@ -46,11 +51,6 @@ average = 0.5
 validate_every = 3
 save_minutes = 0.0
 """
-
-
-def unit(rng, count):
-    vectors = rng.standard_normal((count, 512)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +64,7 @@ def one_thread(monkeypatch):
 
 @pytest.fixture
 def place(tmp_path):
-    """Archives of smooth noise, and what a teacher would have said of them, in half precision as it travels."""
-    rng = np.random.default_rng(0)
-    for name in ("train", "val"):
-        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as zipped:
-            for i in range(4):
-                face = cv2.resize(rng.integers(0, 256, (8, 8, 3), np.uint8), (128, 128), interpolation=cv2.INTER_CUBIC)
-                zipped.writestr(f"{i}/0.png", cv2.imencode(".png", face)[1].tobytes())
-        np.save(tmp_path / f"{name}.fr_feature2.npy", unit(rng, 4).astype(np.float16))
+    write_archives(tmp_path)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path
 

@@ -30,7 +30,7 @@ class FaceSet:
     """Aligned crops, and who they show.
 
     Attributes:
-        faces: uint8 RGB, shape (n, 128, 128, 3), usually a read-only memory map.
+        faces: uint8 RGB, shape (n, side, side, 3), side 128 if nothing else is said; usually a read-only memory map.
         people: int64, shape (n,): 0 to k−1, or −1 where nobody knows.
     """
 
@@ -41,28 +41,29 @@ class FaceSet:
         return len(self.people)
 
 
-def read_archive(archive: Path, cache: Path, *, labelled: bool) -> FaceSet:
+def read_archive(archive: Path, cache: Path, *, labelled: bool, side: int = SIDE) -> FaceSet:
     """The crops of a zip of square pictures, decoded at the first call and memory-mapped from then on.
 
     Args:
         archive: zip of pictures; where labelled, `<person>/<picture>`.
         cache: folder of decoded arrays, made where it is missing.
         labelled: whether the first folder in the archive is a person.
+        side: pixels of the crops; smaller pictures are enlarged.
 
     Raises:
         InputError: the archive is missing, holds nothing, or holds something that is not a picture.
     """
     if not archive.is_file():
         raise InputError("no such archive", path=archive, hint="Point --data at the folder that holds it")
-    decoded = cache / f"{archive.stem}.npy"
+    decoded = cache / (f"{archive.stem}.npy" if side == SIDE else f"{archive.stem}.{side}px.npy")
     with zipfile.ZipFile(archive) as zipped:
         names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
         if not names:
             raise InputError("the archive is empty", path=archive)
         if not decoded.is_file():
-            _decode(zipped, names, archive, decoded)
+            _decode(zipped, names, archive, decoded, side)
     faces = np.load(decoded, mmap_mode="r")
-    if faces.shape != (len(names), SIDE, SIDE, 3):
+    if faces.shape != (len(names), side, side, 3):
         raise InputError("the cache belongs to another archive", path=decoded, hint="Delete it")
     people = np.full(len(names), -1, np.int64)
     if labelled:
@@ -70,14 +71,14 @@ def read_archive(archive: Path, cache: Path, *, labelled: bool) -> FaceSet:
     return FaceSet(faces, people)
 
 
-def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: Path) -> None:
+def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: Path, side: int) -> None:
     with whole_file(decoded) as part:
-        faces = np.lib.format.open_memmap(part, "w+", np.uint8, (len(names), SIDE, SIDE, 3))
+        faces = np.lib.format.open_memmap(part, "w+", np.uint8, (len(names), side, side, 3))
         for i, name in enumerate(names):
             picture = cv2.imdecode(np.frombuffer(zipped.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
             if picture is None or picture.shape[0] != picture.shape[1]:
                 raise InputError(f"{name} is not a square picture", path=archive)
-            faces[i] = resized(np.asarray(picture, np.uint8), SIDE)
+            faces[i] = resized(np.asarray(picture, np.uint8), side)
         faces.flush()
 
 
@@ -92,8 +93,13 @@ def derived(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.f
 
 
 def inputs(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What an encoder reads of clean crops: uint8 RGB (n, 128, 128, 3) → (n, 112, 112, 3)."""
-    return np.stack([resized(face, INPUT) for face in faces])
+    """What an encoder reads of clean crops: uint8 RGB (n, side, side, 3) → (n, 112, 112, 3)."""
+    return at_side(faces, INPUT)
+
+
+def at_side(faces: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Crops of any side, (n, h, h, 3), brought to another, (n, side, side, 3)."""
+    return np.stack([resized(face, side) for face in faces])
 
 
 def map_batches(
@@ -118,7 +124,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def resized(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A square crop brought down to `side` pixels without aliasing."""
+    """A square crop brought to `side` pixels: down without aliasing, up smoothly."""
     if face.shape[0] == side:
         return face
-    return np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_AREA if side < face.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(face, (side, side), interpolation=how), np.uint8)

@@ -120,13 +120,13 @@ def fit(
 
 
 def rate(step: int, steps: int, schedule: Schedule) -> float:
-    """The learning rate's factor at a step: a linear rise, a flat stretch, a linear fall to zero.
+    """The learning rate's factor at a step: a linear rise, a flat stretch, a linear fall to zero; and the decay.
 
     The flat stretch does not know where it ends, so a run can be made longer or shorter while it is on it.
     """
     rise = (step + 1) / max(1, schedule.warmup)
     fall = (steps - step) / max(1.0, schedule.fall * steps)
-    return min(1.0, rise, fall)
+    return float(min(1.0, rise, fall) * schedule.decay ** (step / 100_000))
 
 
 def _from(batches: Dataset[Batch], first: int, workers: int) -> Iterator[tuple[int, Batch]]:

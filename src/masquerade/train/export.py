@@ -115,7 +115,8 @@ def export_generator(generator: Generator, path: Path) -> None:
     when the file is opened, which engines do once; sums run in float32.
     """
     model = onnx.load_from_string(to_onnx(generator))
-    names = {_PREFIX + name for name in generator.state_dict()}
+    # What is equal in several layers (statistics that begin alike) the exporter stores once: the others have no weight.
+    names = {_PREFIX + name for name in generator.state_dict()} & {weight.name for weight in model.graph.initializer}
     casts = []
     for weight in model.graph.initializer:
         if weight.name in names:
@@ -152,9 +153,13 @@ def read_generator(path: Path, network: str = "compact") -> Generator:
     return generator.eval()
 
 
-def averaged_generator(checkpoint: Path, network: str = "compact") -> Generator:
-    """The generator with the averaged weights of a run's checkpoint, ready to use."""
-    generator = GENERATORS[network]()
+def averaged_generator(checkpoint: Path, network: str = "compact", **sizes: int) -> Generator:
+    """The generator with the averaged weights of a run's checkpoint, ready to use.
+
+    Args:
+        sizes: as the network takes them, where the run had others than the network's own.
+    """
+    generator = GENERATORS[network](**sizes)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     generator.load_state_dict(state["averages"]["generator"])
     return generator.eval()
@@ -242,12 +247,15 @@ def export(
     network: Annotated[str, typer.Argument(help="driver, guard, or a generator such as compact.")],
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run.")],
     output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    side: Annotated[int | None, typer.Option(help="A generator's, if the recipe names one.")] = None,
+    width: Annotated[int | None, typer.Option(help="The same.")] = None,
 ) -> None:
     """Write the averaged weights of a run as ONNX, and print what its card says of the file."""
     if network in ENCODERS:
         export_encoder(averaged_encoder(checkpoint, network), output)
     else:
-        export_generator(averaged_generator(checkpoint, network), output)
+        sizes = {name: size for name, size in (("side", side), ("width", width)) if size is not None}
+        export_generator(averaged_generator(checkpoint, network, **sizes), output)
     written = output.read_bytes()
     typer.echo(f'sha256 = "{hashlib.sha256(written).hexdigest()}"\nsize = {len(written)}')
 

@@ -3,7 +3,7 @@
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from masquerade.errors import OptionError
@@ -34,6 +35,7 @@ class Schedule(_Strict):
         batch: faces a step.
         warmup: steps in which the learning rate rises.
         fall: share of all steps, the last ones, in which it falls to zero.
+        decay: factor of the learning rate every 100,000 steps, continuously.
         average: decay of the running average of the weights, a step.
         log_every, validate_every: steps.
         save_minutes: minutes between checkpoints.
@@ -42,7 +44,8 @@ class Schedule(_Strict):
     epochs: PositiveFloat
     batch: PositiveInt
     warmup: NonNegativeInt = 200
-    fall: PositiveFloat = 0.4
+    fall: NonNegativeFloat = 0.4
+    decay: PositiveFloat = 1.0
     average: NonNegativeFloat = 0.998
     log_every: PositiveInt = 10
     validate_every: PositiveInt = 500
@@ -120,42 +123,77 @@ class SwapperData(_Strict):
         fabricated: share of sources that are no real embedding: half of them lie between two people, half are drawn as
             a bank's members are.
         same: share of a batch in which the target is its own source and must come out as it went in.
+        jitter: whether crops move as if other landmarks had aligned them; not where a network is told where those are.
+        people: for a network whose identities are numbers: how many. They are the people with the most pictures, and
+            the sources; 0 for all other networks.
     """
 
     faces: list[str]
     validation: str
     fabricated: Share = 0.4
     same: Share = 0.2
+    jitter: bool = True
+    people: NonNegativeInt = 0
+
+
+class Discriminator(_Strict):
+    """Whom the generator has to deceive.
+
+    Attributes:
+        kind: compact and patches judge overlapping patches, facedancer the whole face.
+        scales: at how many sizes patches are judged.
+        width: channels of the first layer.
+    """
+
+    kind: Literal["compact", "patches", "facedancer"] = "compact"
+    scales: PositiveInt = 1
+    width: PositiveInt = 64
 
 
 class SwapperLoss(_Strict):
-    """The sum that is minimised; every number but `limit` is a weight.
+    """The sum that is minimised. What has a formula in `SwapperTraining.step` is a weight; at 0 it is not computed.
 
     Attributes:
         recognisers: who says whom a face looks like; each counts the same.
-        adversarial: hinge, against the discriminator.
+        game: the form of the adversarial losses.
+        adversarial: against the discriminator.
         identity: attraction to the source.
+        counterfactual: FIVA's repulsion from the given identity, without end.
         repulsion: from the target's own identity, as long as the cosine is above `limit`.
-        margins: of IFSR, for each recogniser's maps in their order, scaled by 1.2 as published.
-        reconstruction: of the faces that are their own source.
-        matching: weak feature matching in the discriminator.
+        ifsr: Interpreted Feature Similarity Regularization.
+        margins: its margins for each recogniser's maps in their order, scaled by 1.2 as published.
+        matching: weak feature matching of the `matched` deepest layers of the discriminator.
+        reconstruction: half the absolute difference, of the faces that are their own source.
+        reconstruction_squared: half the squared difference, of the same.
+        perceptual: of the same, in the first recogniser's maps.
+        cycle: of who is changed and changed back.
+        attributes: FaceShifter's, in its own attribute encoder.
+        area: of the generator's mask.
         light: low-resolution colour.
         surroundings: the picture beside the face.
         r1: gradient penalty of the discriminator, every `r1_every` steps.
     """
 
     recognisers: list[Literal["driver", "fr_feature"]]
+    game: Literal["hinge", "logistic", "squared"] = "hinge"
     adversarial: NonNegativeFloat = 1.0
-    identity: NonNegativeFloat
-    repulsion: NonNegativeFloat
-    limit: float
-    ifsr: NonNegativeFloat
-    margins: list[list[NonNegativeFloat]]
-    reconstruction: NonNegativeFloat = 10.0
-    matching: NonNegativeFloat = 2.0
-    light: NonNegativeFloat = 4.0
-    surroundings: NonNegativeFloat = 4.0
-    r1: NonNegativeFloat = 10.0
+    identity: NonNegativeFloat = 0.0
+    counterfactual: NonNegativeFloat = 0.0
+    repulsion: NonNegativeFloat = 0.0
+    limit: float = 0.0
+    ifsr: NonNegativeFloat = 0.0
+    margins: list[list[NonNegativeFloat]] = []
+    matching: NonNegativeFloat = 0.0
+    matched: PositiveInt = 3
+    reconstruction: NonNegativeFloat = 0.0
+    reconstruction_squared: NonNegativeFloat = 0.0
+    perceptual: NonNegativeFloat = 0.0
+    cycle: NonNegativeFloat = 0.0
+    attributes: NonNegativeFloat = 0.0
+    area: NonNegativeFloat = 0.0
+    light: NonNegativeFloat = 0.0
+    surroundings: NonNegativeFloat = 0.0
+    r1: NonNegativeFloat = 0.0
     r1_every: PositiveInt = 16
 
 
@@ -164,18 +202,61 @@ class SwapperRecipe(_Strict):
 
     Attributes:
         network: which of `nets.generators`.
+        side: of the crops, in pixels; the archives should hold at least that many.
+        width: channels of the generator at full size; left out, the network's own.
         learning_rate: of Adam, for both networks.
+        betas: of Adam.
         precision: of the forward pass; auto is bfloat16 where the hardware has it.
     """
 
     name: str
-    network: Literal["compact"]
+    network: Literal[
+        "compact",
+        "facedancer-baseline-1",
+        "facedancer-baseline-2",
+        "facedancer-a",
+        "facedancer-b",
+        "facedancer-c",
+        "facedancer-d",
+        "facedancer-e",
+        "simswap",
+        "faceshifter",
+        "fiva",
+        "ciagan",
+        "deepprivacy",
+    ]
+    side: PositiveInt = 128
+    width: PositiveInt | None = None
     seed: NonNegativeInt
     learning_rate: PositiveFloat
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.0, 0.99]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     data: SwapperData
+    discriminator: Discriminator = Discriminator()
     loss: SwapperLoss
     schedule: Schedule
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "SwapperRecipe":
+        loss, data = self.loss, self.data
+        recognised = loss.identity + loss.counterfactual + loss.repulsion + loss.ifsr + loss.perceptual
+        wrong = {
+            "these losses need a recogniser": recognised and not loss.recognisers,
+            "ifsr needs margins for each recogniser": loss.ifsr and len(loss.margins) != len(loss.recognisers),
+            "only faceshifter has attributes to compare": loss.attributes and self.network != "faceshifter",
+            "only fiva has a mask to close": loss.area and self.network != "fiva",
+            "facedancer's discriminator has no maps to match": loss.matching
+            and self.discriminator.kind == "facedancer",
+            "ciagan, and nothing else, needs numbered people": (self.network == "ciagan") != bool(data.people),
+            "numbered people come from one archive": data.people and len(data.faces) != 1,
+            "a target has no number to be its own source or to change back to": data.people and data.same + loss.cycle,
+            "perceptual needs a face in each batch that is its own source": loss.perceptual
+            and not round(data.same * self.schedule.batch),
+            "compact has no width": self.network == "compact" and self.width is not None,
+        }
+        if found := [message for message, holds in wrong.items() if holds]:
+            raise ValueError("; ".join(found))
+        return self
 
 
 Recipe = EncoderRecipe | SwapperRecipe
@@ -185,17 +266,33 @@ _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator
 def read_recipe(recipe: str | Path) -> Recipe:
     """The recipe of that file, or the packaged one of that name.
 
+    A file that begins with `like = "<packaged recipe>"` says only in what it differs from that one.
+
     Raises:
         OptionError: there is none, or it says something that makes no sense.
     """
-    packaged = files("masquerade.train") / "recipes" / f"{recipe}.toml"
-    path = Path(str(packaged)) if packaged.is_file() else Path(recipe)
+    path = _place(recipe)
     try:
-        return _RECIPE.validate_python(tomllib.loads(path.read_text("utf-8")))
+        said = tomllib.loads(path.read_text("utf-8"))
+        if "like" in said:
+            said = _merged(tomllib.loads(_place(said.pop("like")).read_text("utf-8")), said)
+        return _RECIPE.validate_python(said)
     except FileNotFoundError as error:
-        raise OptionError("no such recipe", path=path, hint=f"Packaged ones: {', '.join(recipes())}") from error
+        hint = f"Packaged ones: {', '.join(recipes())}"
+        raise OptionError("no such recipe", path=error.filename, hint=hint) from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise OptionError(f"not a recipe: {error}", path=path) from error
+
+
+def _place(recipe: str | Path) -> Path:
+    packaged = Path(str(files("masquerade.train") / "recipes" / f"{recipe}.toml"))
+    return packaged if packaged.is_file() else Path(recipe)
+
+
+def _merged(model: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` over `model`, table by table."""
+    tables = {name: _merged(model.get(name, {}), value) for name, value in changes.items() if isinstance(value, dict)}
+    return model | changes | tables
 
 
 def recipes() -> list[str]:

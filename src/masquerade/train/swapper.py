@@ -1,6 +1,9 @@
-"""Training of a face swapper that anonymises: toward a source's identity, away from the target's, all else kept."""
+"""Training of everything that makes faces: the compact network that ships and the networks of the thesis.
 
-from collections.abc import Callable, Mapping
+One step serves all of them. Which losses count, and how much, a recipe says; `SwapperTraining.step` says what they are.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,24 +20,29 @@ from masquerade.identity.bank import IdentityModel, fit_distribution
 from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
 from masquerade.nets.discriminator import CompactDiscriminator
+from masquerade.nets.facedancer import Discriminator as FaceDancerDiscriminator
+from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.generators import GENERATORS
+from masquerade.nets.patches import PatchDiscriminator
 from masquerade.train import engine
-from masquerade.train.data import SIDE, FaceSet, derived, inputs, map_batches, read_archive
+from masquerade.train.conditions import conditions
+from masquerade.train.data import INPUT, SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive
 from masquerade.train.export import read_encoder, read_generator
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial, reconstruction
 from masquerade.train.losses.anonymity import repulsion
-from masquerade.train.losses.feature_matching import weak_feature_matching
+from masquerade.train.losses.counterfactual import counterfactual, mask_area
+from masquerade.train.losses.cycle import cycle
+from masquerade.train.losses.feature_matching import attribute_matching, weak_feature_matching
 from masquerade.train.losses.identity import identity
 from masquerade.train.losses.ifsr import ifsr
+from masquerade.train.losses.perceptual import perceptual
 from masquerade.train.losses.scene import light, surroundings
-from masquerade.train.recipe import Schedule, SwapperData, SwapperRecipe
+from masquerade.train.recipe import Discriminator, Schedule, SwapperData, SwapperLoss, SwapperRecipe
 from masquerade.train.recognisers import DriverRecogniser, FeatureRecogniser, Recogniser
 from masquerade.train.teachers import both_ways, fr_feature
 from masquerade.train.views import View
 
-_MATCHED = 3
-"""Layers of the discriminator before the logits that are compared."""
 _SHOWN = 48
 """Faces that validation looks at."""
 _COLUMNS = 12
@@ -48,10 +56,11 @@ class Swaps(NamedTuple):
 
     Attributes:
         step: its number.
-        targets: uint8 RGB (n, 128, 128, 3).
+        targets: uint8 RGB (n, side, side, 3).
         own: the targets' embeddings, unit vectors (n, 512).
         wanted: the sources', (n, 512).
         same: (n,), True where the source is the target.
+        given: what the generator is told of the sources: `wanted`, or their numbers, one-hot.
     """
 
     step: int
@@ -59,15 +68,50 @@ class Swaps(NamedTuple):
     own: Tensor
     wanted: Tensor
     same: Tensor
+    given: Tensor
+
+
+class Numbered(NamedTuple):
+    """The people of a network whose identities are numbers.
+
+    Attributes:
+        rows: where in the archive a picture of each lies, (k,).
+        vectors: their mean embeddings, unit vectors (k, 512).
+    """
+
+    rows: NDArray[np.int64]
+    vectors: Vectors
+
+
+def numbered(people: NDArray[np.int64], embeddings: Vectors, count: int) -> Numbered:
+    """The `count` people with the most pictures, most first.
+
+    Raises:
+        InputError: there are not that many.
+    """
+    found, first, pictures = np.unique(people, return_index=True, return_counts=True)
+    if len(found) < count:
+        raise InputError(f"{len(found)} people, {count} are to be numbered")
+    chosen = np.argsort(-pictures, kind="stable")[:count]
+    means = np.stack([embeddings[people == person].mean(0) for person in found[chosen]])
+    return Numbered(first[chosen], means / np.linalg.norm(means, axis=1, keepdims=True))
 
 
 class SwapBatches(Dataset[Swaps]):
     """Item i is the batch of step i. Every epoch goes through all targets in an order of its own."""
 
     def __init__(
-        self, sets: list[FaceSet], embeddings: Vectors, data: SwapperData, schedule: Schedule, *, seed: int
+        self,
+        sets: list[FaceSet],
+        embeddings: Vectors,
+        data: SwapperData,
+        schedule: Schedule,
+        *,
+        seed: int,
+        side: int = SIDE,
+        people: Numbered | None = None,
     ) -> None:
-        self._sets = sets
+        self._sets, self._side, self._people = sets, side, people
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._embeddings = embeddings
         self._population: IdentityModel = fit_distribution(embeddings)
@@ -88,9 +132,15 @@ class SwapBatches(Dataset[Swaps]):
         rng = np.random.default_rng((self._seed, epoch, place))
         own = self._embeddings[rows]
         same = np.arange(self._batch) < round(self._data.same * self._batch)
-        wanted = np.where(same[:, None], own, np.stack([self._stranger(vector, rng) for vector in own]))
-        targets = np.stack([jittered(self._face(row), rng) for row in rows])
-        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same)))
+        if self._people is None:
+            wanted = np.where(same[:, None], own, np.stack([self._stranger(vector, rng) for vector in own]))
+            given = wanted
+        else:
+            numbers = rng.integers(len(self._people.rows), size=self._batch)
+            wanted, given = self._people.vectors[numbers], one_hot(numbers, len(self._people.rows))
+        faces = [self._face(row) for row in rows]
+        targets = at_side(np.stack([jittered(face, rng) for face in faces] if self._data.jitter else faces), self._side)
+        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given)))
 
     def _face(self, row: int) -> NDArray[np.uint8]:
         which = int(np.searchsorted(self._starts, row, "right")) - 1
@@ -112,17 +162,38 @@ class SwapBatches(Dataset[Swaps]):
         return self._population.sample(count, rng) if kind < self._data.fabricated else first
 
 
+def one_hot(numbers: NDArray[np.int64], count: int) -> Vectors:
+    """(n,) → (n, count)."""
+    return np.asarray(numbers[:, None] == np.arange(count), np.float32)
+
+
 def jittered(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """The face as other landmarks would have aligned it, perhaps mirrored; nothing from outside the crop is made up."""
+    side = len(face)
     if rng.random() < 0.5:
         face = face[:, ::-1]
-    size = SIDE * rng.uniform(0.92, 1.0)
-    x, y = rng.uniform(0, SIDE - size, 2)
-    scale = size / SIDE
+    size = side * rng.uniform(0.92, 1.0)
+    x, y = rng.uniform(0, side - size, 2)
+    scale = size / side
     warp = np.array([[scale, 0, x + (scale - 1) / 2], [0, scale, y + (scale - 1) / 2]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(face, warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(face, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
+
+
+def build_generator(recipe: SwapperRecipe) -> Generator:
+    """The recipe's network, not yet trained."""
+    sizes = {"side": recipe.side, "width": recipe.width, "people": recipe.data.people}
+    return GENERATORS[recipe.network](**{name: size for name, size in sizes.items() if size})
+
+
+def build_discriminator(recipe: Discriminator, side: int) -> nn.Module:
+    """The recipe's, for crops of that side, not yet trained."""
+    if recipe.kind == "compact":
+        return CompactDiscriminator(widths=(recipe.width, 2 * recipe.width, 4 * recipe.width, 4 * recipe.width))
+    if recipe.kind == "patches":
+        return PatchDiscriminator(scales=recipe.scales, width=recipe.width)
+    return FaceDancerDiscriminator(side=side, width=recipe.width)
 
 
 class SwapperTraining:
@@ -134,17 +205,21 @@ class SwapperTraining:
         self, recipe: SwapperRecipe, generator: Generator, recognisers: list[Recogniser], samples: "Samples"
     ) -> None:
         self._loss = recipe.loss
+        self._generator_game, self._discriminator_game = adversarial.GAMES[recipe.loss.game]
         self._device = engine.device_of_choice()
         self._precision = engine.precision_of_choice(self._device)
         if recipe.precision != "auto":
             self._precision = getattr(torch, recipe.precision)
         self.modules: dict[str, nn.Module] = {
             "generator": self._placed(generator),
-            "discriminator": self._placed(CompactDiscriminator()),
+            "discriminator": self._placed(build_discriminator(recipe.discriminator, recipe.side)),
         }
+        self._conditions = lambda batch: conditions(generator, batch, self._device)
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(module.parameters(), lr=recipe.learning_rate, betas=(0.0, 0.99))
+            name: torch.optim.Adam(
+                module.parameters(), lr=recipe.learning_rate, betas=(recipe.betas[0], recipe.betas[1])
+            )
             for name, module in self.modules.items()
         }
         self._samples = samples
@@ -155,66 +230,81 @@ class SwapperTraining:
 
     def step(self, batch: Swaps) -> Mapping[str, Tensor]:
         targets = _network_input(batch.targets.to(self._device, non_blocking=True))
-        own, wanted, same = (part.to(self._device, non_blocking=True) for part in batch[2:])
-        judge = self.modules["discriminator"]
+        own, wanted, same, given = (part.to(self._device, non_blocking=True) for part in batch[2:])
+        generator, judge = self.modules["generator"], self.modules["discriminator"]
+        told = self._conditions(len(targets))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
-            made = self.modules["generator"](targets, wanted).crops.float()
+            made, mask = generator(targets, given, **told)
+            made = made.float()
             # What the judge says of the targets serves twice: here to be matched, below to be learnt from.
-            of_targets = judge(targets)
+            of_targets = _scales(judge(targets))
             judge.requires_grad_(False)
-            of_made = judge(made)
+            of_made = _scales(judge(made))
             judge.requires_grad_(True)
-            losses = self._recognised(targets, made, own, wanted, same)
-        losses |= {
-            "adversarial": adversarial.hinge_generator(of_made[-1].float()),
-            "matching": weak_feature_matching([of_targets], [of_made], _MATCHED),
-            "reconstruction": reconstruction.absolute(targets, made, same),
-            "light": light(targets, made),
-            "surroundings": surroundings(targets, made),
-        }
+            recognised, seen = self._recognised(targets, made, own, wanted, same)
+            # Back to the target: FIVA gets away from whom the result shows, all others are given the target.
+            back = seen if self._loss.counterfactual else own
+            formulas: dict[str, Callable[[], Tensor]] = {
+                "adversarial": lambda: _sum(self._generator_game(maps[-1].float()) for maps in of_made),
+                "matching": lambda: weak_feature_matching(of_targets, of_made, self._loss.matched),
+                "reconstruction": lambda: reconstruction.absolute(targets, made, same),
+                "reconstruction_squared": lambda: reconstruction.squared(targets, made, same),
+                "perceptual": lambda: perceptual(self._looked_at, targets[same], made[same], same[same]),
+                "cycle": lambda: cycle(targets, generator(made, back, **told).crops.float()),
+                "attributes": lambda: attribute_matching(_attributes(generator, targets), _attributes(generator, made)),
+                "area": lambda: mask_area(mask),
+                "light": lambda: light(targets, made),
+                "surroundings": lambda: surroundings(targets, made),
+            }
+            losses = recognised | {name: formula() for name, formula in formulas.items() if getattr(self._loss, name)}
         total = torch.stack([getattr(self._loss, name) * value.float() for name, value in losses.items()]).sum()
         self._update("generator", total)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
-            of_made = judge(made.detach())
-        game = adversarial.hinge_discriminator(of_targets[-1].float(), of_made[-1].float())
+            of_made = _scales(judge(made.detach()))
+        game = _sum(
+            self._discriminator_game(real[-1].float(), fake[-1].float())
+            for real, fake in zip(of_targets, of_made, strict=True)
+        )
         self._update("discriminator", game + self._smoothness(targets, batch.step))
         self._done = batch.step + 1
         losses |= {
             "loss": total,
             "discriminator": game,
-            "real": of_targets[-1].mean(),
-            "made": of_made[-1].mean(),
+            "real": torch.stack([maps[-1].mean() for maps in of_targets]).mean(),
+            "made": torch.stack([maps[-1].mean() for maps in of_made]).mean(),
         }
         return {name: value.detach() for name, value in losses.items()}
 
     def _recognised(
         self, targets: Tensor, made: Tensor, own: Tensor, wanted: Tensor, same: Tensor
-    ) -> dict[str, Tensor]:
-        """What the recognisers say of the results, each the mean over them."""
-        weights, parts = self._loss, []
-        for recogniser, margins in zip(self._recognisers, weights.margins, strict=True):
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What the recognisers say of the results, each loss the mean over them; and whom they see in the results."""
+        weights, parts, vectors = self._loss, [], []
+        each = weights.margins or [[]] * len(self._recognisers)
+        for recogniser, margins in zip(self._recognisers, each, strict=True):
             view = View(len(targets))
             with torch.no_grad():
                 kept, self_seen = recogniser(view(targets))
             maps, seen = recogniser(view(made))
-            parts.append(
-                torch.stack(
-                    [
-                        identity(wanted, seen),
-                        (repulsion(own, seen, ~same, weights.limit) + repulsion(self_seen, seen, ~same, weights.limit))
-                        / 2,
-                        ifsr([m.float() for m in kept], [m.float() for m in maps], margins),
-                    ]
-                )
-            )
-        return dict(zip(("identity", "repulsion", "ifsr"), torch.stack(parts).mean(0), strict=True))
+            parts.append(_of_one(weights, margins, own, wanted, ~same, kept, self_seen, maps, seen))
+            vectors.append(seen)
+        if not parts:
+            return {}, own
+        means = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
+        return means, functional.normalize(torch.stack(vectors).mean(0))
+
+    def _looked_at(self, crops: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self._recognisers[0](functional.interpolate(crops, (INPUT, INPUT), mode="bilinear"))[0]
+        return maps
 
     def _smoothness(self, targets: Tensor, step: int) -> Tensor | float:
         if step % self._loss.r1_every or not self._loss.r1:
             return 0.0
         targets = targets.detach().requires_grad_()
-        logits = self.modules["discriminator"](targets)[-1]
-        return adversarial.r1(logits.mean((1, 2, 3)), targets, self._loss.r1) * self._loss.r1_every
+        logits = [
+            maps[-1].reshape(len(targets), -1).mean(1) for maps in _scales(self.modules["discriminator"](targets))
+        ]
+        return adversarial.r1(_sum(logits), targets, self._loss.r1) * self._loss.r1_every
 
     def _update(self, name: str, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -228,32 +318,76 @@ class SwapperTraining:
 
     def validate(self, averages: Mapping[str, nn.Module]) -> Mapping[str, float]:
         """What the guard, which takes no part, sees in faces of people nobody trained on; draws a grid of them."""
-        return self._samples.look(averages["generator"], self._done, self._device)
+        generator = averages["generator"]
+        assert isinstance(generator, Generator)
+        return self._samples.look(generator, self._done, self._device)
+
+
+def _of_one(
+    weights: SwapperLoss,
+    margins: list[float],
+    own: Tensor,
+    wanted: Tensor,
+    different: Tensor,
+    kept: list[Tensor],
+    self_seen: Tensor,
+    maps: list[Tensor],
+    seen: Tensor,
+) -> dict[str, Tensor]:
+    """What one recogniser says: `kept` and `self_seen` are its maps and its vectors of the targets."""
+    limit = weights.limit
+    formulas: dict[str, Callable[[], Tensor]] = {
+        "identity": lambda: identity(wanted, seen),
+        "counterfactual": lambda: counterfactual(own, seen),
+        "repulsion": lambda: (
+            (repulsion(own, seen, different, limit) + repulsion(self_seen, seen, different, limit)) / 2
+        ),
+        "ifsr": lambda: ifsr([m.float() for m in kept], [m.float() for m in maps], margins),
+    }
+    return {name: formula() for name, formula in formulas.items() if getattr(weights, name)}
+
+
+def _scales(maps: Tensor | list[Tensor] | list[list[Tensor]]) -> list[list[Tensor]]:
+    """What any discriminator says, as for each scale the maps of all layers, the logits last."""
+    if isinstance(maps, Tensor):
+        return [[maps]]
+    return maps if isinstance(maps[0], list) else [maps]
+
+
+def _attributes(generator: nn.Module, crops: Tensor) -> list[Tensor]:
+    assert isinstance(generator, FaceShifter)
+    maps: list[Tensor] = generator.attributes(crops)
+    return maps
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(0)
 
 
 class Samples:
     """A few faces to look at while training runs.
 
     Args:
-        targets, sources: uint8 RGB (n, 128, 128, 3), of other people in each row.
-        wanted: the sources' embeddings, (n, 512).
+        targets, sources: uint8 RGB (n, side, side, 3), of other people in each row.
+        given: what the generator is told of the sources, (n, dimensions).
         guard: a recogniser that takes no part in training.
         folder: gets a grid each time: targets, sources, results, and the first source on every target.
     """
 
     def __init__(
-        self, targets: NDArray[np.uint8], sources: NDArray[np.uint8], wanted: Vectors, guard: nn.Module, folder: Path
+        self, targets: NDArray[np.uint8], sources: NDArray[np.uint8], given: Vectors, guard: nn.Module, folder: Path
     ) -> None:
         self._targets, self._sources = targets, sources
-        self._wanted, self._guard, self._folder = torch.from_numpy(wanted), guard, folder
+        self._given, self._guard, self._folder = given, guard, folder
 
     @torch.no_grad()
-    def look(self, generator: nn.Module, step: int, device: torch.device) -> dict[str, float]:
+    def look(self, generator: Generator, step: int, device: torch.device) -> dict[str, float]:
         """Cosines by the guard between result and target, result and source, target and source."""
-        made = self._made(generator, self._wanted, device)
+        made = swapped(generator, self._targets, self._given, device)
         target, source, result = (self._embedded(faces, device) for faces in (self._targets, self._sources, made))
-        one = self._made(generator, self._wanted[:1].expand(len(made[:_COLUMNS]), -1), device)
-        rows = [self._targets[:_COLUMNS], self._sources[:_COLUMNS], made[:_COLUMNS], one]
+        first = self._targets[:_COLUMNS]
+        one = swapped(generator, first, self._given[:1].repeat(len(first), axis=0), device)
+        rows = [at_side(row[:_COLUMNS], generator.side) for row in (self._targets, self._sources, made, one)]
         write_grid(rows, self._folder / f"{step:07d}.png")
         return {
             "guard_target": float((result * target).sum(1).mean()),
@@ -261,18 +395,28 @@ class Samples:
             "guard_strangers": float((target * source).sum(1).mean()),
         }
 
-    def _made(self, generator: nn.Module, wanted: Tensor, device: torch.device) -> NDArray[np.uint8]:
-        generator.eval()
-        targets = _network_input(torch.from_numpy(self._targets[: len(wanted)]).to(device))
-        return np.concatenate(
-            [
-                pixels(generator(some, z).crops)
-                for some, z in zip(*(torch.split(part, _COLUMNS) for part in (targets, wanted.to(device))), strict=True)
-            ]
-        )
-
     def _embedded(self, faces: NDArray[np.uint8], device: torch.device) -> Tensor:
         return functional.normalize(self._guard(_network_input(torch.from_numpy(inputs(faces)).to(device))).float())
+
+
+@torch.no_grad()
+def swapped(generator: Generator, faces: NDArray[np.uint8], given: Vectors, device: torch.device) -> NDArray[np.uint8]:
+    """What a generator makes of aligned crops, a dozen at a time.
+
+    Args:
+        faces: uint8 RGB (n, h, h, 3), of any side.
+        given: (n, dimensions).
+
+    Returns:
+        uint8 RGB (n, side, side, 3), side being the generator's.
+    """
+    generator.eval()
+    made = []
+    for start in range(0, len(faces), _COLUMNS):
+        some = torch.from_numpy(at_side(faces[start : start + _COLUMNS], generator.side)).to(device)
+        z = torch.from_numpy(given[start : start + _COLUMNS]).to(device)
+        made.append(pixels(generator(_network_input(some), z, **conditions(generator, len(some), device)).crops))
+    return np.concatenate(made)
 
 
 def train_swapper(
@@ -289,23 +433,34 @@ def train_swapper(
         workers: processes that prepare batches.
         start: what a new run begins with: a checkpoint of another run, or an exported generator.
     """
-    cache = work / "cache"
-    names = recipe.data.faces
-    sets = [read_archive(data / name, cache, labelled=False) for name in names]
+    cache, side = work / "cache", max(SIDE, recipe.side)
+    names, count = recipe.data.faces, recipe.data.people
+    sets = [read_archive(data / name, cache, labelled=bool(count), side=side) for name in names]
     embeddings = np.concatenate(
         [teacher_embeddings(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)]
     )
-    validation = read_archive(data / recipe.data.validation, cache, labelled=True)
+    people = numbered(sets[0].people, embeddings, count) if count else None
+    validation = read_archive(data / recipe.data.validation, cache, labelled=True, side=side)
     torch.manual_seed(recipe.seed)
-    generator = GENERATORS[recipe.network]()
+    generator = build_generator(recipe)
     recognisers = [RECOGNISERS[name](teachers) for name in recipe.loss.recognisers]
-    vectors = teacher_embeddings(recipe.data.validation, validation, data, cache, teachers)
-    device = engine.device_of_choice()
-    samples = _samples(validation, vectors, device, work / recipe.name / "grids")
+    targets, others = _shown(validation)
+    if people is None:
+        vectors = teacher_embeddings(recipe.data.validation, validation, data, cache, teachers)
+        sources = validation.faces[others]
+        # FIVA gets away from whom it is given: from the opposite of a source, to the source.
+        given = -vectors[others] if recipe.loss.counterfactual else vectors[others]
+    else:
+        numbers = np.arange(len(targets)) % count
+        sources, given = sets[0].faces[people.rows[numbers]], one_hot(numbers, count)
+    guard = read_encoder(PACKAGED / "guard.onnx", "guard").to(engine.device_of_choice())
+    samples = Samples(validation.faces[targets], sources, given, guard, work / recipe.name / "grids")
     training = SwapperTraining(recipe, generator, recognisers, samples)
     if start is not None:
         _begin_with(training, start)
-    batches = SwapBatches(sets, embeddings, recipe.data, recipe.schedule, seed=recipe.seed)
+    batches = SwapBatches(
+        sets, embeddings, recipe.data, recipe.schedule, seed=recipe.seed, side=recipe.side, people=people
+    )
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["generator"]
 
@@ -337,13 +492,11 @@ def teacher_embeddings(name: str, faces: FaceSet, data: Path, cache: Path, teach
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def _samples(faces: FaceSet, vectors: Vectors, device: torch.device, folder: Path) -> Samples:
-    """Targets and sources: the first faces of evenly picked people, each with another's."""
+def _shown(faces: FaceSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of targets and sources: the first faces of evenly picked people, each with another's."""
     first = np.unique(faces.people, return_index=True)[1]
     targets = first[np.unique(np.linspace(0, len(first) - 1, _SHOWN).astype(int))]
-    sources = np.roll(targets, len(targets) // 2)
-    guard = read_encoder(PACKAGED / "guard.onnx", "guard").to(device)
-    return Samples(faces.faces[targets], faces.faces[sources], vectors[sources], guard, folder)
+    return targets, np.roll(targets, len(targets) // 2)
 
 
 def _begin_with(training: SwapperTraining, start: Path) -> None:

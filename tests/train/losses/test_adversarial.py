@@ -10,6 +10,8 @@ from masquerade.train.losses.adversarial import (  # noqa: E402
     logistic_discriminator,
     logistic_generator,
     r1,
+    squared_discriminator,
+    squared_generator,
 )
 
 REAL, FAKE = [2.5, 0.3, -1.0], [-3.0, 0.5, 0.0]
@@ -41,7 +43,14 @@ def test_hinge_is_its_formula():
     assert float(hinge_generator(fake)) == pytest.approx(-mean(FAKE))
 
 
-@pytest.mark.parametrize("generator", [logistic_generator, hinge_generator])
+def test_squared_is_its_formula():
+    real, fake = torch.tensor(REAL), torch.tensor(FAKE)
+    expected = mean((1 - x) ** 2 for x in REAL) + mean(x * x for x in FAKE)
+    assert float(squared_discriminator(real, fake)) == pytest.approx(expected)
+    assert float(squared_generator(fake)) == pytest.approx(mean((1 - x) ** 2 for x in FAKE))
+
+
+@pytest.mark.parametrize("generator", [logistic_generator, hinge_generator, squared_generator])
 def test_a_generator_wants_higher_logits(generator):
     fake = torch.tensor(FAKE, requires_grad=True)
     generator(fake).backward()
