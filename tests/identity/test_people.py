@@ -156,8 +156,8 @@ def test_one_bad_crop_does_not_poison():
 def test_thresholds():
     likeness = Likeness(0.555, 0.465)
     assert (likeness.margin, likeness.same, likeness.apart) == pytest.approx((0.045, 0.42, 0.7775))
-    assert likeness.same_among(2) == 0.465
-    assert likeness.same_among(12) == pytest.approx(0.465 - 0.09 * np.log10(3e-4 * 66 / 0.01))
+    assert likeness.same_among(1) == likeness.same_among(5) == pytest.approx(0.465 + 0.09 * np.log10(1e-3 / 3e-4))
+    assert likeness.same_among(12) == pytest.approx(0.465 + 0.09 * np.log10(0.01 / 66 / 3e-4))
     assert likeness.same_among(1000) < likeness.same_among(100) < likeness.same
 
 
@@ -212,7 +212,7 @@ class TestMerge:
     def test_near_ones_are_one(self):
         third = np.eye(8, dtype=np.float32)[2]
         assert self.groups([ONE, TWO, between(ONE, third, 0.3)]) == [[0, 2], [1]]
-        assert self.groups([ONE, between(ONE, TWO, 0.5)]) == [[0], [1]]
+        assert self.groups([ONE, between(ONE, TWO, 0.55)]) == [[0], [1]]
         assert self.groups([]) == []
 
     def test_who_is_apart_stays_apart(self):

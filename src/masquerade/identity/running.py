@@ -16,6 +16,7 @@ GOOD = 0.3
 """Quality from which a single crop is believed to show whose face it is."""
 
 _FAR_OF_MEANS = 3e-4  # of means of two to three pictures at the threshold for FAR 1e-4 of single ones
+_HIGHEST_FAR = 1e-3
 _WRONG = 0.01  # of videos may call two strangers one
 
 
@@ -58,11 +59,12 @@ class Likeness:
         """Below it any two of so many means are one person.
 
         Among n people there are n (n - 1) / 2 chances to be wrong, and about one video in a hundred may be: the FAR is
-        0.01 divided by that, and at most that of means at `sure`. Beyond it every power of ten costs as much as the one
-        before; really it costs less.
+        0.01 divided by that, and at most 1e-3. A power of ten in FAR is taken to be worth what it is from `sure` to
+        `match`; below `sure` that is on the safe side, for there it is worth less.
         """
         chances = people * (people - 1) / 2
-        return self.sure - 2 * self.margin * math.log10(max(1.0, _FAR_OF_MEANS * chances / _WRONG))
+        far = min(_WRONG / max(chances, 1), _HIGHEST_FAR)
+        return self.sure + 2 * self.margin * math.log10(far / _FAR_OF_MEANS)
 
     @property
     def apart(self) -> float:
