@@ -133,7 +133,7 @@ def test_an_epoch_shows_every_face_once_and_each_with_its_own_person_and_target(
 
 
 def test_packaged_recipes_are_recipes():
-    assert recipes() == ["encoder-driver", "encoder-guard", "swapper-128"]
+    assert {"encoder-driver", "encoder-guard", "swapper-128"} < set(recipes())
     for name in recipes():
         assert read_recipe(name).name == name
     driver, guard = map(read_recipe, ["encoder-driver", "encoder-guard"])

@@ -214,7 +214,7 @@ class SwapperTraining:
             "generator": self._placed(generator),
             "discriminator": self._placed(build_discriminator(recipe.discriminator, recipe.side)),
         }
-        self._conditions = lambda batch: conditions(generator, batch, self._device)
+        self._generator = generator
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
@@ -232,7 +232,7 @@ class SwapperTraining:
         targets = _network_input(batch.targets.to(self._device, non_blocking=True))
         own, wanted, same, given = (part.to(self._device, non_blocking=True) for part in batch[2:])
         generator, judge = self.modules["generator"], self.modules["discriminator"]
-        told = self._conditions(len(targets))
+        told = conditions(self._generator, len(targets), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             made, mask = generator(targets, given, **told)
             made = made.float()
