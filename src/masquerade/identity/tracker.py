@@ -192,10 +192,10 @@ class Tracker:
             raise ValueError(f"frame {self._last} of {frames}")
         self._scenes[-1].end = frames
         people = self._people()
-        covered = [united(*(trail.covered(self._rate) for trail in person)) for person in people]
+        covered = [_covered(person, self._rate) for person in people]
         if self._by_motion is not None:
             self._by_motion.finish(frames)
-            covered = _with(covered, people, self._by_motion._tracks, self._rate)
+            covered = _with(covered, people, self._by_motion._people(), self._rate)
         tracks = []
         for person, faces in zip(people, covered, strict=True):
             identity = _identity(person)
@@ -385,13 +385,17 @@ def _identity(trails: Sequence[Trail]) -> Running | None:
     return identity
 
 
-def _with(
-    covered: Sequence[list[TrackedFace]], people: Sequence[list[Trail]], others: Sequence[Trail], rate: float
-) -> list[list[TrackedFace]]:
-    """What is covered for people, and beside it all that is covered for other trails of the same detections.
+def _covered(person: Sequence[Trail], rate: float) -> list[TrackedFace]:
+    return united(*(trail.covered(rate) for trail in person))
 
-    What nobody covers yet is given to one of those whose detections the other trail has: to one who is not in that
-    frame if there is one, else to whom it is nearest.
+
+def _with(
+    covered: Sequence[list[TrackedFace]], people: Sequence[list[Trail]], others: Sequence[list[Trail]], rate: float
+) -> list[list[TrackedFace]]:
+    """What is covered for people, and beside it all that is covered where others made people of the same detections.
+
+    What nobody covers yet is given to one of those whose detections the other has: to one who is not in that frame if
+    there is one, else to whom it is nearest.
     """
     whose = {(f, id(face)): i for i, person in enumerate(people) for trail in person for f, face in trail.seen}
     here: dict[int, dict[int, Box]] = {}
@@ -399,9 +403,10 @@ def _with(
         for one in faces:
             here.setdefault(one.frame, {})[number] = one.face.box
     more: list[list[TrackedFace]] = [[] for _ in people]
-    for trail in others:
-        owners = sorted({whose[frame, id(face)] for frame, face in trail.seen if (frame, id(face)) in whose})
-        for one in trail.covered(rate):
+    for other in others:
+        seen = [(frame, id(face)) for trail in other for frame, face in trail.seen]
+        owners = sorted({whose[sighting] for sighting in seen if sighting in whose})
+        for one in _covered(other, rate):
             boxes, box = here.setdefault(one.frame, {}), one.face.box
             if any(hull((held, box)) == held for held in boxes.values()):
                 continue
