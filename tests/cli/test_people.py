@@ -41,7 +41,7 @@ def test_exempt_keeps_the_person_and_says_whom_it_matched(tmp_path, media, him):
     assert (np.array(Image.open(out)) == np.array(Image.open(media / "face.png"))).all()
     what, first, second = said.err.strip().removeprefix(f"{out}: ").split("; ")
     assert what == "0 faces replaced, 1 left as they were"
-    assert first.startswith("face.jpg is surely track 1 (distance 0.0")
+    assert first.startswith("face.jpg is surely person 1 (distance 0.0")
     assert second.startswith("him.png ")
     assert "surely" not in second
     said = masquerade("anonymize", media / "face.png", "-o", tmp_path, "--only", media / "face.jpg", "--json")
@@ -56,7 +56,7 @@ def test_exempt_keeps_the_person_and_says_whom_it_matched(tmp_path, media, him):
 def test_analyze_writes_who_is_kept_and_who_wears_what(tmp_path, media):
     plan = tmp_path / "plan.json"
     said = masquerade("analyze", media / "face.png", "-o", plan, "--exempt", media / "face.jpg")
-    assert said.err.startswith(f"{plan}: 1 track, 1 face in 1 frame; face.jpg is surely track 1"), said
+    assert said.err.startswith(f"{plan}: 1 person, 1 face in 1 frame; face.jpg is surely person 1"), said
     assert Plan.load(plan).people[0].action == "keep"
     said = masquerade("analyze", media / "face.png", "-o", plan, "--policy", "per-video", "--fitting", "--json")
     told = json.loads(said.out)
@@ -65,7 +65,7 @@ def test_analyze_writes_who_is_kept_and_who_wears_what(tmp_path, media):
     [anchor] = resolve(Plan.load(plan), open_bank()).values()
     assert anchor.face.shape == (512,)
     said = masquerade("analyze", media / "face.png", "-o", plan, "--policy", "fixed")
-    assert said.err == f"{plan}: 1 track, 1 face in 1 frame; 1 fabricated face chosen\n"
+    assert said.err == f"{plan}: 1 person, 1 face in 1 frame; 1 fabricated face chosen\n"
 
 
 def test_a_vault_gives_the_same_face_and_finds_and_forgets_whom_a_photo_shows(tmp_path, media, him, key):

@@ -72,7 +72,7 @@ def analyze_command(
         row = {"plan": target, "frames": plan.source.frames, "people": len(plan.people), "faces": faces}
         print_json(row | people.remarks_row(remarks))
     elif not quiet:
-        tracks = counted(len(plan.people), "track", "tracks")
+        found = counted(len(plan.people), "person", "people")
         frames = counted(plan.source.frames, "frame", "frames")
-        said = [f"{tracks}, {counted(faces, 'face', 'faces')} in {frames}", *people.describe_remarks(remarks)]
+        said = [f"{found}, {counted(faces, 'face', 'faces')} in {frames}", *people.describe_remarks(remarks)]
         say(f"{target}: {'; '.join(said)}")

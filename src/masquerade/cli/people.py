@@ -112,18 +112,18 @@ def describe_remarks(remarks: Remarks) -> list[str]:
     """One phrase for each thing to be told about who is who."""
     said = [_describe(match) for match in remarks.matches]
     if remarks.doubtful:
-        said.append(f"{counted(remarks.doubtful, 'track', 'tracks')} replaced because in doubt")
+        said.append(f"{counted(remarks.doubtful, 'person', 'people')} replaced because in doubt")
     if remarks.dressed is not None:
         said.append(f"{counted(remarks.dressed, 'fabricated face', 'fabricated faces')} chosen")
     if remarks.faceless:
-        said.append(f"{counted(remarks.faceless, 'track', 'tracks')} never seen well enough for one")
+        said.append(f"{counted(remarks.faceless, 'person', 'people')} never seen well enough for one")
     return said
 
 
 def _describe(match: Match) -> str:
     if match.person is None:
         return f"{match.reference} matches nobody: nobody was seen well enough"
-    near = f"track {match.person} (distance {match.distance:.2f})"
+    near = f"person {match.person} (distance {match.distance:.2f})"
     match match.verdict:
         case "sure":
             return f"{match.reference} is surely {near}"
