@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from masquerade.errors import InputError
-from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive, whole_file
+from masquerade.train.data import FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
 
 
 def an_archive(path, names, side=128):
@@ -23,6 +23,17 @@ def test_an_archive_becomes_rgb_crops_and_people(tmp_path):
     assert faces.faces[:, 64, 64].tolist() == [[0, 5, 200], [20, 5, 200], [10, 5, 200]]
     assert faces.people.tolist() == [0, 0, 1]
     assert read_archive(archive, tmp_path / "cache", labelled=False).people.tolist() == [-1, -1, -1]
+
+
+def test_other_sides_are_cached_apart_and_smaller_pictures_enlarged_smoothly(tmp_path):
+    archive = an_archive(tmp_path / "a.zip", ["p/1.png"])
+    assert read_archive(archive, tmp_path, labelled=True).faces.shape == (1, 128, 128, 3)
+    large = read_archive(archive, tmp_path, labelled=True, side=160)
+    assert large.faces.shape == (1, 160, 160, 3) and large.faces[0, 80, 80].tolist() == [0, 5, 200]
+    ramp = np.repeat(np.arange(0, 256, 4, np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    up = at_side(ramp[None], 128)[0, 64, 8:-8, 0].astype(int)
+    assert set(np.diff(up)) <= {1, 2, 3}
+    assert np.abs(at_side(at_side(ramp[None], 128), 64).astype(int) - ramp).max() <= 2
 
 
 def test_the_second_time_nothing_is_decoded(tmp_path):
