@@ -49,7 +49,7 @@ labelled = "train.zip"
 validation = "val.zip"
 [loss]
 teacher = "dlib"
-centred = 0.5
+centred = 0.8
 distillation = 1.0
 similarity = 1.0
 margin = "arcface"

@@ -40,7 +40,7 @@ def folder(tmp_path, astronaut):
 
 
 def test_named_photos_become_people(folder, tmp_path, detector):
-    made = prepare(folder, tmp_path / "faces.zip", detector, least=0.5)
+    made = prepare(folder, tmp_path / "faces.zip", detector, least=0.9)
     assert (made.photos, made.faces, made.people, made.validation) == (7, 2, 2, 0)
     assert made.dropped == {
         "seen before": 1,
