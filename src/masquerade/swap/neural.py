@@ -48,7 +48,8 @@ def swap_template(alignment: "SwapAlignment", side: int) -> NDArray[np.float32]:
     """Where the five landmarks lie in a swapper's crop of `side` pixels, shape (5, 2).
 
     "arcface" fills the crop with the template of `faces.align`. "arcface-128" keeps 8 more pixels to either side in a
-    crop of 128, as crops of that size are usually made. "ffhq" is the wider portrait crop of face restoration networks.
+    crop of 128 (as InsightFace's `norm_crop` does for multiples of 128). "ffhq" is the wider portrait crop of face
+    restoration networks (as facexlib aligns for them).
     """
     if alignment == "arcface-128":
         return (template(112) + np.array([8, 0], np.float32)) * np.float32(side / 128)
