@@ -1,0 +1,117 @@
+"""Quality against scikit-image, scipy and loops."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import linalg
+from skimage.color import rgb2lab
+
+from masquerade.audit.quality import (
+    Moments,
+    boundary_visibility,
+    colour_shift,
+    detail_kept,
+    flow_between,
+    frechet_distance,
+    kernel_distance,
+    sharpness_kept,
+    warped_difference,
+)
+
+
+def texture(seed=0, side=112):
+    noise = np.random.default_rng(seed).normal(size=(side, side)).astype(np.float32)
+    rough = cv2.GaussianBlur(noise, (0, 0), 2)
+    return np.clip(128 + 30 * rough / rough.std(), 0, 255).astype(np.uint8)
+
+
+def coded(picture, quality=70):
+    return cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+
+
+def test_sharpness():
+    face = texture()
+    assert sharpness_kept(face, face) == 1
+    assert sharpness_kept(face, cv2.GaussianBlur(face, (0, 0), 4)) < 0.1
+    assert np.isnan(sharpness_kept(np.full((9, 9), 7, np.uint8), face[:9, :9]))
+
+
+def test_colour_shift_is_scikit_images():
+    rng = np.random.default_rng(0)
+    one, two = (rng.integers(0, 256, (20, 30, 3)).astype(np.uint8) for _ in range(2))
+    expected = np.linalg.norm(rgb2lab(one).mean((0, 1)) - rgb2lab(two).mean((0, 1)))
+    assert colour_shift(one, two) == pytest.approx(expected, abs=0.05)
+    assert colour_shift(one, one) == 0
+
+
+def test_a_hard_edge_is_seen_and_a_soft_one_is_not():
+    face = cv2.GaussianBlur(texture(), (0, 0), 3)
+    y, x = np.mgrid[:112, :112]
+    away = np.hypot(x - 56, y - 56)
+    hard = np.where(away < 30, 255 - face // 2, face).astype(np.uint8)
+    weight = np.clip((45 - away) / 40, 0, 1)
+    soft = np.rint(face + weight * 25).astype(np.uint8)
+    assert boundary_visibility(face, hard) > 2.5
+    assert 0.7 < boundary_visibility(face, soft) < 1.5
+    assert np.isnan(boundary_visibility(face, face))
+
+
+@pytest.mark.parametrize("side", [24, 56, 112])
+def test_what_is_only_encoded_again_keeps_its_detail(side):
+    face = cv2.resize(texture(), (side, side), interpolation=cv2.INTER_AREA)
+    assert detail_kept(face, face) == 1
+    assert detail_kept(face, coded(face)) > 0.7
+    assert detail_kept(face, np.zeros_like(face)) == pytest.approx(0, abs=1e-6)
+    assert detail_kept(face, cv2.GaussianBlur(face, (0, 0), 0.16 * side)) < 0.2
+    assert detail_kept(face, cv2.resize(texture(5), (side, side), interpolation=cv2.INTER_AREA)) < 0.2
+
+
+def test_where_there_is_no_detail_the_level_decides():
+    flat = np.full((40, 40), 90, np.uint8)
+    assert (detail_kept(flat, flat + 1), detail_kept(flat, flat + 30)) == (1, 0)
+
+
+def test_motion_is_no_flicker_and_flicker_is():
+    long = texture(side=160)
+    first, second = long[10:122, 10:122], long[10:122, 13:125]
+    flow = flow_between(first, second)
+    assert np.median(flow[20:-20, 20:-20, 0]) == pytest.approx(-3, abs=0.3)
+    still = float(np.abs(first.astype(float) - second).mean())
+    own = warped_difference(first, second, flow)
+    assert own < still / 3
+    assert warped_difference(first, cv2.add(second, 20), flow) == pytest.approx(20, abs=own + 1)
+    nothing = np.zeros((112, 112, 2), np.float32)
+    assert warped_difference(first, second, nothing) == pytest.approx(still, abs=0.01)
+
+
+def features(seed, count=200, shift=0.0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 6)) @ rng.normal(size=(6, 6)) + shift
+
+
+def test_frechet_distance_from_sums_that_add_up():
+    a, b = features(0), features(1, shift=0.5)
+    together = Moments.of(a[:50]) + Moments.of(a[50:])
+    assert together.mean == pytest.approx(a.mean(0))
+    assert together.covariance == pytest.approx(np.cov(a, rowvar=False))
+    ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # By the eigenvalues of a symmetric form, another way to the same trace.
+    half = linalg.sqrtm(ca).real
+    root = np.sqrt(np.linalg.eigvalsh(half @ cb @ half)).sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca) + np.trace(cb) - 2 * root
+    assert frechet_distance(together, Moments.of(b)) == pytest.approx(expected)
+    assert frechet_distance(together, together) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(frechet_distance(Moments.of(a[:1]), together))
+
+
+def test_kernel_distance_by_a_loop():
+    a, b = features(0, 12), features(1, 9, shift=0.5)
+
+    def k(x, y):
+        return (float(x @ y) / 6 + 1) ** 3
+
+    xx = np.mean([k(a[i], a[j]) for i in range(12) for j in range(12) if i != j])
+    yy = np.mean([k(b[i], b[j]) for i in range(9) for j in range(9) if i != j])
+    xy = np.mean([k(x, y) for x in a for y in b])
+    assert kernel_distance(a, b) == pytest.approx(xx + yy - 2 * xy)
+    assert np.isnan(kernel_distance(a[:1], b))
