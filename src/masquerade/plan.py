@@ -93,13 +93,13 @@ class Treatment(_Strict):
     """How faces are replaced.
 
     Attributes:
-        method: "blur", "pixelate" or "solid".
+        method: "swap" for fabricated faces, where who cannot wear one is blurred, or "blur", "pixelate" or "solid".
         shape: "ellipse" or "box".
         margin: share of the face's size added on every side, 0 to 2.
         color: of "solid", as red, green, blue, 0 to 255.
     """
 
-    method: Literal["blur", "pixelate", "solid"] = "blur"
+    method: Literal["swap", "blur", "pixelate", "solid"] = "blur"
     shape: Literal["ellipse", "box"] = "ellipse"
     margin: float = Field(default=0.3, ge=0, le=2)
     color: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)] = [0, 0, 0]

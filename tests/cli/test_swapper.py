@@ -1,12 +1,19 @@
 """A swapper of one's own through the whole product: a clip in, fabricated faces out, each seen by the guard."""
 
+import hashlib
 import json
 
+import av
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
+from masquerade.models import cards, store
+from masquerade.pipeline import Settings
+
+from ..media.test_disclosure import COMPOSITE, source_type
 from ..pipeline.test_render import frames_of
 from ..scenes import placed, write_clip
 from .command import masquerade
@@ -108,4 +115,124 @@ def test_cards_that_lead_nowhere_are_refused(tmp_path, clip):
     masquerade("anonymize", clip, "-o", out, "--swapper", card).refused("bad-option", "bank", card)
     card.write_text(CARD.replace("network.onnx", "gone.onnx"))
     masquerade("anonymize", clip, "-o", out, "--swapper", card).refused("no-weights", "gone.onnx")
+    assert not out.exists()
+
+
+PACKAGED_CARD = """
+type = "weights"
+name = "swapper"
+task = "swap"
+sha256 = "{sha256}"
+size = {size}
+licence = "Nobody but the tests may use it"
+commercial_use = false
+origin = "a test"
+training_data = "none"
+limits = "does not know whom to show"
+source = {{ kind = "packaged", file = "swapper.onnx" }}
+"""
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch):
+    """The package as it is with a swapper of its own dropped in: `swapper.onnx` and `swapper.toml`, nothing else."""
+
+    def drop(*, turn=True):
+        folder = tmp_path / "packaged"
+        folder.mkdir()
+        for file in cards.PACKAGED.iterdir():
+            if not file.name.startswith("swapper."):
+                (folder / file.name).symlink_to(file)
+        own = (write_swapper(folder, turn=turn).parent / "network.onnx").rename(folder / "swapper.onnx").read_bytes()
+        (folder / "card.toml").unlink()
+        head = PACKAGED_CARD.format(sha256=hashlib.sha256(own).hexdigest(), size=len(own))
+        tables = CARD[CARD.index("[input]") :]
+        (folder / "swapper.toml").write_text(head + tables)
+        for module in (cards, store):
+            monkeypatch.setattr(module, "PACKAGED", folder)
+        cards._read_all.cache_clear()
+
+    yield drop
+    monkeypatch.undo()
+    cards._read_all.cache_clear()
+
+
+@pytest.fixture
+def bare(packaged):
+    """The package without a swapper, whether it has one or not."""
+    packaged()
+    (cards.PACKAGED / "swapper.toml").unlink()
+    cards._read_all.cache_clear()
+
+
+def comment(path):
+    with av.open(str(path)) as container:
+        return container.metadata.get("comment")
+
+
+def test_two_files_dropped_into_the_package_make_swapping_the_default(tmp_path, clip, packaged):
+    packaged()
+    assert Settings().treatment.method == "swap"
+    said = masquerade("anonymize", clip, "-o", tmp_path / "once.mp4")
+    assert said.code == 0, said
+    terms, summary = said.err.splitlines()
+    assert "Nobody but the tests may use it" in terms
+    assert "--method blur" in terms
+    assert "24 faces replaced" in summary
+    assert "24 swapped" in summary or "redacted instead" in summary
+    assert "1 fabricated face chosen" in summary
+    assert comment(tmp_path / "once.mp4").endswith(COMPOSITE)
+    plan = tmp_path / "plan.json"
+    assert masquerade("analyze", clip, "-o", plan, "--quiet").code == 0
+    assert json.loads(plan.read_text())["treatment"]["method"] == "swap"
+    two = masquerade("render", clip, "-p", plan, "-o", tmp_path / "two.mp4", "--quiet")
+    assert (two.code, two.err) == (0, "")
+    for first, second in zip(frames_of(tmp_path / "once.mp4"), frames_of(tmp_path / "two.mp4"), strict=True):
+        assert np.abs(first - second).mean() < 0.5
+
+
+def test_redaction_stays_what_it_was_beside_a_packaged_swapper(tmp_path, clip, packaged):
+    packaged()
+    (cards.PACKAGED / "driver.onnx").unlink()  # whoever redacts everyone needs no encoder
+    said = masquerade("anonymize", clip, "-o", tmp_path / "out.mp4", "--method", "blur", "--visible-mark", "--json")
+    assert said.code == 0, said
+    [row] = json.loads(said.out)["files"]
+    assert "outcomes" not in row
+    assert comment(tmp_path / "out.mp4") is None
+    before, after = frames_of(clip)[12], frames_of(tmp_path / "out.mp4")[12]
+    assert np.abs(before - after)[-30:, :200].mean() < 3, "nothing is synthetic, so nothing says so"
+
+
+def test_a_photo_says_that_its_face_is_synthetic_if_it_is(tmp_path, astronaut, packaged, detector):
+    packaged()
+    Image.fromarray(astronaut).save(tmp_path / "in.png")
+    said = masquerade("anonymize", tmp_path / "in.png", "-o", tmp_path / "out.png", "--visible-mark", "--json")
+    [row] = json.loads(said.out)["files"]
+    assert row["outcomes"] == {"swapped": 1}
+    assert source_type(tmp_path / "out.png") == [COMPOSITE]
+    out = np.array(Image.open(tmp_path / "out.png"))
+    assert (out != astronaut)[-25:, :100].mean() > 0.9, "the mark"
+    assert (out == astronaut)[-25:, 300:].all()
+
+
+def test_a_photo_whose_face_was_redacted_after_all_says_nothing(tmp_path, astronaut, packaged, detector):
+    packaged(turn=False)
+    Image.fromarray(astronaut).save(tmp_path / "in.png")
+    said = masquerade("anonymize", tmp_path / "in.png", "-o", tmp_path / "out.png", "--visible-mark", "--json")
+    [row] = json.loads(said.out)["files"]
+    assert row["outcomes"] == {"recognised": 1}
+    assert (row["dressed"], row["exchanged"]) == (1, 1)
+    assert source_type(tmp_path / "out.png") is None
+    assert (np.array(Image.open(tmp_path / "out.png")) == astronaut)[-25:].all()
+
+
+def test_without_a_swapper_everything_is_blurred_and_asking_for_one_is_refused(tmp_path, clip, bare):
+    assert Settings().treatment.method == "blur"
+    out = tmp_path / "out.mp4"
+    masquerade("anonymize", clip, "-o", out, "--method", "swap").refused("bad-option", "--swapper")
+    plan = tmp_path / "plan.json"
+    masquerade("analyze", clip, "-o", plan, "--method", "swap").refused("bad-option", "--swapper")
+    assert masquerade("analyze", clip, "-o", plan, "--quiet").code == 0
+    plan.write_text(plan.read_text().replace('"method": "blur"', '"method": "swap"'))
+    masquerade("render", clip, "-p", plan, "-o", out).refused("bad-option", "--swapper")
     assert not out.exists()

@@ -11,9 +11,10 @@ from masquerade.errors import InputError
 from masquerade.identity import Remarks
 from masquerade.media import atomic_output, check_output
 from masquerade.pipeline.analyze import analyze
+from masquerade.pipeline.fitting import fit
 from masquerade.pipeline.people import director_for
 from masquerade.pipeline.refine import refine
-from masquerade.pipeline.tailor import Tailor
+from masquerade.pipeline.tailor import Tailor, swapper_for
 
 
 def analyze_command(
@@ -21,7 +22,7 @@ def analyze_command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The Plan.", show_default="INPUT.plan.json beside the input")
     ] = None,
-    method: common.Method = "blur",
+    method: common.Method = None,
     shape: common.Shape = "ellipse",
     margin: common.Margin = 0.3,
     color: common.Color = "#000000",
@@ -57,13 +58,15 @@ def analyze_command(
     target = output or source.with_name(source.name + ".plan.json")
     check_output(target, inputs=[source])
     wishes = people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep)
-    tailor = None if swapper is None else Tailor(swapper)
+    chosen = swapper_for(treatment, swapper)
+    tailor = None if chosen is None else Tailor(chosen)
     director = director_for(wishes, finder, tailor)
     asked: dict[str, Any] = {"cast": director.cast, "encoder": director.encoder} if director else {}
     with common.bar(quiet or as_json) as progress:
         plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress, **asked)
-        if tailor:
+        if tailor and director:
             plan = refine(source, plan, finder, progress=progress)
+            plan = fit(source, plan, tailor, director, progress=progress)
     with atomic_output(target, inputs=[source]) as temporary:
         temporary.write_text(plan.dumps(), encoding="utf-8")
     faces = sum(len(person.faces) for person in plan.people)

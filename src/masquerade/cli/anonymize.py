@@ -1,5 +1,6 @@
 """`masquerade anonymize`: files and folders in, the same without recognisable faces out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,13 @@ from masquerade.cli import common, people
 from masquerade.cli.common import complain, counted, out, print_json, say
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
+from masquerade.swap.impose import Outcome
 
 
 def anonymize_command(
     inputs: common.Inputs,
     output: Annotated[Path, typer.Option("-o", "--output", help="A file for one input, else a folder.")],
-    method: common.Method = "blur",
+    method: common.Method = None,
     shape: common.Shape = "ellipse",
     margin: common.Margin = 0.3,
     color: common.Color = "#000000",
@@ -32,6 +34,7 @@ def anonymize_command(
     keep: people.Keep = None,
     encoder: common.Encoder = None,
     quality: common.Quality = None,
+    visible_mark: common.VisibleMark = False,
     detector: common.DetectorName = "centerface",
     weights: common.Weights = None,
     engine: common.Engine = "auto",
@@ -43,6 +46,8 @@ def anonymize_command(
 ) -> None:
     """Replace every face in photos and videos.
 
+    A file in which people wear fabricated faces says so in its metadata.
+
     Folders keep their layout. Files that an earlier run finished are skipped, so a run that was stopped goes on where
     it was. Exit code 0: all anonymized; 1: could not run; 2: some input failed or needs review.
     """
@@ -53,6 +58,7 @@ def anonymize_command(
         quality=quality,
         wishes=people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep),
         swapper=swapper,
+        mark=visible_mark,
     )
     jobs, folder = find_jobs(inputs, output)
     finder = common.build_detector(detector, weights, engine, provider, threads)
@@ -68,6 +74,8 @@ def anonymize_command(
             for row in rows:
                 say(f"{'done already' if row['done'] else 'would do'}  {row['input']} → {row['output']}", out)
         return
+    if not quiet and not as_json:
+        common.tell_licence(settings.treatment, swapper)
     with common.Bars(len(jobs), quiet or as_json) as bars:
 
         def tell(result: Result) -> None:
@@ -96,7 +104,7 @@ def describe(result: Result) -> str:
         tracks = counted(report.people, "track", "tracks")
         what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {tracks}"
     if report.outcomes:
-        what += f"; {', '.join(f'{count} {outcome}' for outcome, count in sorted(report.outcomes.items()))}"
+        what += f"; {describe_outcomes(report.outcomes)}"
     if report.kept:
         what += f", {report.kept} left as they were"
     for remark in people.describe_remarks(report.remarks):
@@ -106,6 +114,16 @@ def describe(result: Result) -> str:
     if report.lost:
         what += f"; please review, lost: {', '.join(report.lost)}"
     return f"{result.job.output}: {what}"
+
+
+def describe_outcomes(outcomes: Mapping[str, int]) -> str:
+    """How many faces were swapped, and why the others were not."""
+    redacted = {outcome: count for outcome, count in sorted(outcomes.items()) if outcome != Outcome.SWAPPED}
+    said = f"{outcomes.get(Outcome.SWAPPED, 0)} swapped"
+    if redacted:
+        why = ", ".join(f"{count} {outcome}" for outcome, count in redacted.items())
+        said += f", {sum(redacted.values())} redacted instead ({why})"
+    return said
 
 
 def as_row(result: Result) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from masquerade.faces.detect import DETECTORS, Detector, open_detector
 from masquerade.faces.embed import KINDS, open_encoder
 from masquerade.faces.embed import Encoder as FaceEncoder
 from masquerade.models import Engine as EngineName
-from masquerade.models.cards import file_card_path
+from masquerade.models.cards import cards, file_card_path
 from masquerade.pipeline.progress import Progress as Told
 from masquerade.pipeline.progress import silent
+from masquerade.pipeline.tailor import swapper_for, usual_treatment
 from masquerade.plan import Scope, Span, Treatment
 from masquerade.types import Box
 from masquerade.version import __version__
@@ -43,7 +44,16 @@ Images = Annotated[Path | None, typer.Option(help="The folder of the photos that
 Aligned = Annotated[
     bool, typer.Option("--aligned", help="The photos are square crops, aligned to the ArcFace template already.")
 ]
-Method = Annotated[Literal["blur", "pixelate", "solid"], typer.Option(help="How faces are replaced.")]
+Method = Annotated[
+    Literal["swap", "blur", "pixelate", "solid"] | None,
+    typer.Option(
+        help="How faces are replaced; beside --swapper, how those are that cannot be swapped.",
+        show_default="swap, by fabricated faces; blur where the package brings no swapper",
+    ),
+]
+VisibleMark = Annotated[
+    bool, typer.Option("--visible-mark", help="Say in a corner of the picture that its faces are fabricated.")
+]
 Shape = Annotated[Literal["ellipse", "box"], typer.Option(help="Shape of what is replaced.")]
 Margin = Annotated[float, typer.Option(help="Share of the face's size added on every side.", min=0, max=2)]
 Color = Annotated[str, typer.Option(help="Colour of --method solid, as #rrggbb.")]
@@ -132,7 +142,7 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def build_treatment(method: str, shape: str, margin: float, color: str) -> Treatment:
+def build_treatment(method: str | None, shape: str, margin: float, color: str) -> Treatment:
     """Options → how.
 
     Raises:
@@ -141,7 +151,20 @@ def build_treatment(method: str, shape: str, margin: float, color: str) -> Treat
     match = re.fullmatch(r"#?([0-9a-fA-F]{6})", color)
     if not match:
         raise OptionError(f"--color {color!r} is no colour", hint="Write it as #rrggbb, for example #000000")
+    method = method or usual_treatment().method
     return Treatment(method=method, shape=shape, margin=margin, color=list(bytes.fromhex(match[1])))  # type: ignore[arg-type]
+
+
+def tell_licence(treatment: Treatment, swapper: str | None) -> None:
+    """One line on standard error where weights that not everyone may use are about to make faces.
+
+    Raises:
+        OptionError: see `pipeline.tailor.swapper_for`.
+    """
+    name = swapper_for(treatment, swapper)
+    card = cards().get(name) if name is not None else None
+    if card is not None and not card.commercial_use:
+        say(f"the faces are made by weights with terms of their own ({card.licence}); --method blur needs none of them")
 
 
 def build_scope(spans: list[str] | None, regions: list[str] | None, min_face: float) -> Scope:

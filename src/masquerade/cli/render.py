@@ -11,7 +11,7 @@ from masquerade.cli.common import print_json, say
 from masquerade.errors import InputError
 from masquerade.pipeline.batch import Job, Result
 from masquerade.pipeline.render import render
-from masquerade.pipeline.tailor import Tailor
+from masquerade.pipeline.tailor import Tailor, swapper_for
 from masquerade.plan import Plan
 
 
@@ -22,6 +22,7 @@ def render_command(
     swapper: people.Swapper = None,
     encoder: common.Encoder = None,
     quality: common.Quality = None,
+    visible_mark: common.VisibleMark = False,
     quiet: common.Quiet = False,
     as_json: common.Json = False,
 ) -> None:
@@ -29,9 +30,21 @@ def render_command(
     if not source.exists():
         raise InputError("no such file", path=source, hint="Check the spelling")
     loaded = Plan.load(plan)
-    wardrobe = None if swapper is None else Tailor(swapper).wardrobe(loaded)
+    chosen = swapper_for(loaded.treatment, swapper)
+    if not quiet and not as_json:
+        common.tell_licence(loaded.treatment, swapper)
+    wardrobe = None if chosen is None else Tailor(chosen).wardrobe(loaded)
     with common.bar(quiet or as_json) as progress:
-        report = render(source, loaded, output, encoder=encoder, quality=quality, wardrobe=wardrobe, progress=progress)
+        report = render(
+            source,
+            loaded,
+            output,
+            encoder=encoder,
+            quality=quality,
+            wardrobe=wardrobe,
+            mark=visible_mark,
+            progress=progress,
+        )
     result = Result(Job(source, output, output.name), "review" if report.lost else "done", report)
     if as_json:
         print_json(as_row(result))

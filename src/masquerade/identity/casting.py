@@ -87,12 +87,14 @@ class Remarks:
         dressed: how many were given a fabricated face; None where nobody was to have one.
         faceless: how many were not, though they should, for nobody saw them well enough to choose one. They are
             redacted.
+        exchanged: how many wear another face than the first that was chosen, because the guard knew them in that one.
     """
 
     matches: tuple[Match, ...] = ()
     doubtful: int = 0
     dressed: int | None = None
     faceless: int = 0
+    exchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Pixels in, pixels out: photos and videos, read and written by region."""
 
+from masquerade.media import disclosure
 from masquerade.media.encoders import CONTAINERS as VIDEO_CONTAINERS
 from masquerade.media.encoders import codec_of
 from masquerade.media.files import atomic_output, check_output, make_folder, sha256
@@ -22,6 +23,7 @@ __all__ = [
     "check_output",
     "check_video_output",
     "codec_of",
+    "disclosure",
     "make_folder",
     "open_image",
     "open_video",

@@ -3,7 +3,8 @@
 Kept: size, grey or colour, 8 or 16 bits, alpha (never touched), ICC profile, DPI, and for JPEG the quantisation
 tables, the chroma subsampling and whether it is progressive, so that untouched blocks lose next to nothing. Orientation
 is applied to the pixels, once. Everything else is left behind: EXIF with its thumbnail, which shows the original face,
-GPS, dates, device, XMP, IPTC, comments, PNG text, previews and further pictures inside the file.
+GPS, dates, device, XMP, IPTC, comments, PNG text, previews and further pictures inside the file. What is written may
+say of itself, in XMP, what it is; see `disclosure`.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, TiffTags, UnidentifiedImageError
 
 from masquerade.errors import InputError, MasqueradeError, OutputError
 from masquerade.media.files import atomic_output, check_readable
@@ -44,7 +45,8 @@ FORMATS = MappingProxyType(
 MAX_PIXELS = 200_000_000
 """More is taken for a decompression bomb. The largest phone cameras make 199.8 million."""
 
-_ORIENTATION, _BITS_PER_SAMPLE, _EXTRA_SAMPLES, _ICC = 0x0112, 258, 338, 34675
+_ORIENTATION, _BITS_PER_SAMPLE, _EXTRA_SAMPLES, _ICC, _XMP = 0x0112, 258, 338, 34675, 700
+_PNG_XMP = "XML:com.adobe.xmp"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _LOSSLESS_TIFF = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 _open_lock = threading.Lock()
@@ -116,8 +118,13 @@ def open_image(path: Path | str) -> StillImage:
         )
 
 
-def save_image(still: StillImage, path: Path | str) -> None:
+def save_image(still: StillImage, path: Path | str, *, xmp: bytes | None = None) -> None:
     """Write a photo in the format that the suffix names; it appears under its name only when it is whole.
+
+    Args:
+        still: the photo.
+        path: where to.
+        xmp: the only metadata of the file, an XMP packet, UTF-8.
 
     Raises:
         OutputError: unknown suffix, a format that cannot hold 16 bits or alpha, the input's own name, no space or no
@@ -140,7 +147,7 @@ def save_image(still: StillImage, path: Path | str) -> None:
         _register_heif(path)
     with atomic_output(path, inputs=[still.path]) as part, _writing(path):
         if samples.dtype == np.uint16 and (samples.ndim == 3 or alpha is not None):
-            part.write_bytes(_deep_colour(still, format_))
+            part.write_bytes(_deep_colour(still, format_, xmp))
             return
         planes = [samples] if samples.ndim == 2 else list(np.moveaxis(samples, 2, 0))
         image = Image.fromarray(samples)
@@ -154,10 +161,25 @@ def save_image(still: StillImage, path: Path | str) -> None:
             options["icc_profile"] = still.icc_profile
         if still.dpi:
             options["dpi"] = still.dpi
+        if xmp is not None:
+            options |= _xmp_options(format_, xmp)
         # Not straight to the file: Pillow takes a write that a full disk cut short for a whole one.
         encoded = io.BytesIO()
         image.save(encoded, format_, **options)
         part.write_bytes(encoded.getbuffer())
+
+
+def _xmp_options(format_: str, xmp: bytes) -> dict[str, Any]:
+    """As Pillow's writer of the format wants it."""
+    if format_ == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt(_PNG_XMP, xmp.decode("utf-8"))
+        return {"pnginfo": text}
+    if format_ == "TIFF":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[_XMP], tags.tagtype[_XMP] = xmp, TiffTags.BYTE
+        return {"tiffinfo": tags}
+    return {"xmp": xmp}
 
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -269,7 +291,7 @@ def _is_lossless_webp(path: Path) -> bool:
     return False
 
 
-def _deep_colour(still: StillImage, format_: str) -> bytes:
+def _deep_colour(still: StillImage, format_: str, xmp: bytes | None) -> bytes:
     """A PNG or TIFF of 16-bit colour, which Pillow cannot write."""
     samples = still.frame.samples
     colour = samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
@@ -284,10 +306,14 @@ def _deep_colour(still: StillImage, format_: str) -> bytes:
             chunks += _png_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(still.icc_profile))
         if still.dpi:
             chunks += _png_chunk(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in still.dpi), 1))
+        if xmp is not None:
+            chunks += _png_chunk(b"iTXt", _PNG_XMP.encode("ascii") + bytes(5) + xmp)
         return data[:33] + chunks + data[33:]  # after the signature and the header chunk
     tags: dict[int, tuple[int, int, bytes]] = {}
     if still.icc_profile:
         tags[_ICC] = (7, len(still.icc_profile), still.icc_profile)
+    if xmp is not None:
+        tags[_XMP] = (1, len(xmp), xmp)
     if still.alpha is not None:
         tags[_EXTRA_SAMPLES] = (3, 1, struct.pack("<HH", 2, 0))
     if still.dpi:

@@ -265,7 +265,7 @@ class VideoWriter:
             source: whose frames will be written; its other streams are copied from the file.
             encoder: FFmpeg's name, such as "libx265"; None chooses, see `encoders`.
             quality: on the encoder's own scale, smaller is better; None is close to the source.
-            note: the only metadata of the file, as its comment.
+            note: the only metadata of the file, as its comment. Where the container knows none, `dropped` says so.
 
         Raises:
             OutputError: unknown suffix, or the container cannot hold what the source has.
@@ -320,7 +320,9 @@ class VideoWriter:
                     self._container.metadata["comment"] = self._note
                 self._stream = self._add_video()
             self._others = stack.enter_context(_Others(self._source, self._container, self.path))
-            self.dropped, self.lost = tuple(self._others.dropped), tuple(self._others.lost)
+            unsaid = [f"the note on its faces, which {self.path.suffix} cannot hold"]
+            self.dropped = tuple(self._others.dropped + unsaid * bool(self._note and self._muxer == "mpegts"))
+            self.lost = tuple(self._others.lost)
             self._stack = stack.pop_all()
         return self
 

@@ -18,6 +18,8 @@ from masquerade.errors import OptionError
 
 CARDS = Path(__file__).parent / "cards"
 PACKAGED = Path(__file__).parent / "packaged"
+SWAPPER = "swapper"
+"""The card of the package's own swapper, where it brings one."""
 
 
 class _Data(BaseModel):
@@ -257,6 +259,12 @@ def card(name: str) -> WeightCard:
     if name not in known:
         raise OptionError(f"no weights are called {name!r}", hint=f"There is {', '.join(sorted(known))}.")
     return known[name]
+
+
+def packaged_swapper() -> str | None:
+    """The name of the swapper that travels with the package; None where none does."""
+    found = cards().get(SWAPPER)
+    return SWAPPER if found is not None and found.swap is not None and found.source.kind == "packaged" else None
 
 
 def file_card_path(model: Path) -> Path:

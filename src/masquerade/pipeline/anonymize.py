@@ -9,11 +9,12 @@ from masquerade.faces.detect import Detector, open_detector
 from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, codec_of, make_folder
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
+from masquerade.pipeline.fitting import fit
 from masquerade.pipeline.people import Wishes, director_for
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.refine import refine
 from masquerade.pipeline.render import Report, render
-from masquerade.pipeline.tailor import Tailor
+from masquerade.pipeline.tailor import Tailor, swapper_for, usual_treatment
 from masquerade.plan import Scope, Treatment
 from masquerade.version import __version__
 
@@ -23,20 +24,23 @@ class Settings:
     """Everything that decides what the outputs look like.
 
     Attributes:
-        treatment: how faces are replaced.
+        treatment: how faces are replaced; by fabricated ones where the package brings a swapper, else by blur.
         scope: where and when.
         encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
         quality: on that encoder's own scale, smaller is better; None is close to the source.
         wishes: about people: who is kept, and who has which face.
-        swapper: puts fabricated faces on people: the name of a card, or a user's own card; None redacts everyone.
+        swapper: puts fabricated faces on people: the name of a card, or a user's own card. The treatment is then for
+            who cannot wear one. None: the package's own where the treatment is "swap", and none where it is not.
+        mark: whether pictures in which faces are fabricated say so in a corner, for everyone to see.
     """
 
-    treatment: Treatment = field(default_factory=Treatment)
+    treatment: Treatment = field(default_factory=usual_treatment)
     scope: Scope = field(default_factory=Scope)
     encoder: str | None = None
     quality: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
     swapper: str | None = None
+    mark: bool = False
 
 
 def anonymize(
@@ -53,7 +57,8 @@ def anonymize(
     Args:
         inputs: files and folders.
         output: a file for one input file, else a folder. Finished files of an earlier run are skipped.
-        settings: how, where and when; the default blurs every face.
+        settings: how, where and when; the default puts a fabricated face on everyone, or blurs where the package
+            brings no swapper.
         detector: finds the faces; CenterFace by default, whose weights are fetched once.
         progress: called with (stage, frames done, frames in all) while a file is worked on.
         tell: called after each file.
@@ -80,7 +85,8 @@ def anonymize(
     check_output(folder / MANIFEST if folder else jobs[0].output)
     detector = detector or open_detector()
     manifest = open_manifest(folder, settings, detector) if folder else None
-    tailor = None if settings.swapper is None else Tailor(settings.swapper)
+    swapper = swapper_for(settings.treatment, settings.swapper)
+    tailor = None if swapper is None else Tailor(swapper)
     director = director_for(settings.wishes, detector, tailor)
 
     def work(job: Job) -> Report:
@@ -90,8 +96,9 @@ def anonymize(
         plan = analyze(
             job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress, **asked
         )
-        if tailor:
+        if tailor and director:
             plan = refine(job.source, plan, detector, progress=progress)
+            plan = fit(job.source, plan, tailor, director, progress=progress)
         report = render(
             job.source,
             plan,
@@ -99,6 +106,7 @@ def anonymize(
             encoder=settings.encoder,
             quality=settings.quality,
             wardrobe=tailor.wardrobe(plan) if tailor else None,
+            mark=settings.mark,
             progress=progress,
         )
         return replace(report, remarks=director.remarks) if director else report
@@ -130,6 +138,7 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "encoder": settings.encoder,
         "quality": settings.quality,
         "wishes": settings.wishes.decisive(),
-        "swapper": settings.swapper,
+        "swapper": swapper_for(settings.treatment, settings.swapper),
+        "mark": settings.mark,
     }
     return Manifest(folder, decisive)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from masquerade.errors import FaceError
+from masquerade.errors import FaceError, OptionError
 from masquerade.faces.align import template
 from masquerade.faces.detect import Detector, detect_everywhere, open_detector
 from masquerade.identity import START_SCORE
@@ -18,8 +18,12 @@ class Anonymizer:
     """Replaces faces in single pictures held in memory.
 
     Args:
-        treatment: how faces are replaced; the default blurs.
+        treatment: how faces are replaced; the default blurs. "swap" is for files, where the guard has a person's whole
+            way before it.
         detector: finds faces when none are handed in; opened on first use if not given.
+
+    Raises:
+        OptionError: the treatment is "swap".
 
     Example:
         >>> anonymizer = masquerade.Anonymizer()  # doctest: +SKIP
@@ -27,7 +31,10 @@ class Anonymizer:
     """
 
     def __init__(self, treatment: Treatment | None = None, *, detector: Detector | None = None) -> None:
-        self._redactor = Redactor(treatment or Treatment())
+        treatment = treatment or Treatment()
+        if treatment.method == "swap":
+            raise OptionError("single pictures in memory are redacted, not swapped", hint="Use masquerade.anonymize")
+        self._redactor = Redactor(treatment)
         self._detector = detector
 
     def detect(self, image: Pixels) -> list[Face]:

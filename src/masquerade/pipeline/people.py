@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masquerade.errors import OptionError
+from masquerade.errors import BankError, OptionError
 from masquerade.faces.detect import Detector
 from masquerade.faces.embed import open_encoder
-from masquerade.identity import KEEP, Bank, Keyring, Limits, Policy, Remarks, Vault, cast, open_bank
+from masquerade.identity import KEEP, Bank, Keyring, Limits, Policy, Remarks, Vault, anchor_name, cast, open_bank
 from masquerade.media import IMAGE_FORMATS, sha256
 from masquerade.media.files import check_readable
 from masquerade.pipeline.references import read_references
@@ -90,6 +90,8 @@ class Director:
         if wishes.policy is None and (wishes.vault is not None or wishes.fitting):
             raise OptionError("only a policy gives people faces", hint=f"Choose one of {', '.join(Policy)}")
         self._bank = bank
+        self._worn: Keyring | None = None
+        self._exchanged: set[int] = set()
         if wishes.policy is not None:
             self._bank = bank or open_bank(encoder=encoder)
             self._keyring()  # wishes that do not go together are refused now, not after the first film
@@ -104,16 +106,33 @@ class Director:
             BankError: there are not enough fabricated faces.
             VaultError: the vault cannot be used.
         """
+        self._worn, self._exchanged = self._keyring(), set()
         casting = cast(
             tracks,
             exempt=self._exempt,
             only=self._only,
             limits=self._limits,
-            keyring=self._keyring(),
+            keyring=self._worn,
             fitting=self.wishes.fitting,
         )
         self.remarks = casting.remarks
         return casting.people
+
+    def another(self, person: int) -> str | None:
+        """The name of the next fabricated face for somebody of the file last cast; None where none is left.
+
+        Raises:
+            KeyError: they have none yet.
+            VaultError: the vault cannot be used.
+        """
+        assert self._worn is not None, "who wears no face gets no other"
+        try:
+            anchor = self._worn.another(person)
+        except BankError:
+            return None
+        self._exchanged.add(person)
+        self.remarks = replace(self.remarks, exchanged=len(self._exchanged))
+        return anchor_name(anchor, self._worn.bank)
 
     def _keyring(self) -> Keyring | None:
         """A fresh one for every file: its secret, where no vault has one, dies with it."""

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from masquerade.errors import PlanError
 from masquerade.identity import Remarks
-from masquerade.media import Frame, VideoReader, VideoWriter, open_image, open_video, save_image, sha256
+from masquerade.media import (
+    Frame,
+    VideoReader,
+    VideoWriter,
+    disclosure,
+    open_image,
+    open_video,
+    save_image,
+    sha256,
+)
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.plan import Person, Plan
@@ -42,7 +51,8 @@ class Report:
         replaced: faces redacted or swapped, counted once a frame, by how they were known.
         kept: faces left as they were because the Plan says so, counted once a frame.
         outcomes: faces that should have been swapped, by what became of them; all but `Outcome.SWAPPED` were redacted.
-        dropped: what the output does not have on purpose (data streams, attached pictures, chapters), one phrase each.
+        dropped: what the output does not have on purpose (data streams, attached pictures, chapters) or because its
+            container knows no metadata, one phrase each.
         lost: what the output does not have though a viewer would miss it, one phrase each. A person should look.
         remarks: on who is who; `render` itself does not know.
     """
@@ -68,11 +78,13 @@ def render(
     encoder: str | None = None,
     quality: int | None = None,
     wardrobe: Wardrobe | None = None,
+    mark: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Writes the file that the Plan describes.
 
-    A pure function of the file, the Plan and the wardrobe: the same three give the same bytes.
+    A pure function of the file, the Plan and the wardrobe: the same three give the same bytes. A file in which anybody
+    wears a fabricated face says so in its metadata (`media.disclosure`).
 
     Args:
         path: the file the Plan was made for.
@@ -81,6 +93,7 @@ def render(
         encoder: FFmpeg's name of the video encoder; None chooses one like the source's.
         quality: on that encoder's own scale, smaller is better; None is close to the source.
         wardrobe: the faces people wear; None redacts everyone.
+        mark: whether a picture says in a corner, too, that its faces are fabricated.
         progress: told of every frame.
 
     Raises:
@@ -101,11 +114,20 @@ def render(
     if plan.source.kind == "image":
         still = open_image(path)
         walk.edit(still.frame)
-        save_image(still, output)
+        fabricated = walk.outcomes[Outcome.SWAPPED] > 0
+        if fabricated and mark:
+            disclosure.draw_mark(still.frame)
+        save_image(still, output, xmp=disclosure.XMP if fabricated else None)
         progress("render", 1, 1)
     else:
-        with open_video(path) as reader, VideoWriter(output, reader, encoder=encoder, quality=quality) as writer:
-            _render_video(reader, writer, walk, progress)
+        # A video's metadata come before its frames, so what counts is whether anybody is to wear a face.
+        fabricated = wardrobe is not None and len(wardrobe.identities) > 0
+        note = disclosure.NOTE if fabricated else None
+        with (
+            open_video(path) as reader,
+            VideoWriter(output, reader, encoder=encoder, quality=quality, note=note) as writer,
+        ):
+            _render_video(reader, writer, walk, fabricated and mark, progress)
         dropped, lost = writer.dropped, writer.lost
     return Report(
         source=path,
@@ -121,12 +143,14 @@ def render(
     )
 
 
-def _render_video(reader: VideoReader, writer: VideoWriter, walk: "Walk", progress: Progress) -> None:
+def _render_video(reader: VideoReader, writer: VideoWriter, walk: "Walk", mark: bool, progress: Progress) -> None:
     frames = walk.plan.source.frames
     done = 0
     with Behind(writer.write, 4) as encoder:
         for frame in ahead(reader, DECODE_AHEAD):
             walk.edit(frame)
+            if mark:
+                disclosure.draw_mark(frame)
             encoder.put(frame)
             done += 1
             progress("render", done, frames)

@@ -5,12 +5,37 @@ from pathlib import Path
 from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
-from masquerade.models.cards import cards
+from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
-from masquerade.plan import Plan
+from masquerade.plan import Plan, Treatment
 from masquerade.swap.guard import EncoderGuard
 from masquerade.swap.impose import Imposer
 from masquerade.swap.neural import open_swapper, read_user_card
+
+
+def usual_treatment() -> Treatment:
+    """Fabricated faces where the package brings a swapper, else blur."""
+    return Treatment(method="swap" if packaged_swapper() else "blur")
+
+
+def swapper_for(treatment: Treatment, asked: str | None = None) -> str | None:
+    """Which swapper a treatment needs; None for a redaction.
+
+    Args:
+        treatment: of a Plan, or asked for.
+        asked: the swapper that was named, if one was: then it is that one, and the treatment is for who cannot wear
+            a face.
+
+    Raises:
+        OptionError: it needs the package's own, and there is none.
+    """
+    if asked is not None or treatment.method != "swap":
+        return asked
+    if (own := packaged_swapper()) is None:
+        raise OptionError(
+            "this version brings no swapper of its own", hint="Name one with --swapper, or choose --method blur"
+        )
+    return own
 
 
 class Tailor:

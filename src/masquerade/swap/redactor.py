@@ -10,13 +10,14 @@ class Redactor:
     """Covers a face by blur, mosaic or colour.
 
     Args:
-        treatment: how.
+        treatment: how. "swap" covers by blur: it asks for somebody else's work, and this is for whom that leaves.
     """
 
     def __init__(self, treatment: Treatment) -> None:
         red, green, blue = treatment.color
+        method = "blur" if treatment.method == "swap" else treatment.method
         self._redaction = Redaction(
-            method=treatment.method, shape=treatment.shape, margin=treatment.margin, color=(red, green, blue)
+            method=method, shape=treatment.shape, margin=treatment.margin, color=(red, green, blue)
         )
 
     def replace(self, canvas: Canvas, face: Face) -> None:
