@@ -14,17 +14,23 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
     start: Annotated[
         Path | None,
-        typer.Option(help="What a new run begins with: exported weights or, for a swapper, another run's checkpoint."),
+        typer.Option(help="What a new run begins with: exported weights or, but for encoders, another's checkpoint."),
+    ] = None,
+    swapper: Annotated[
+        Path | None, typer.Option(help="What an attack is trained against: an exported swapper or a run's checkpoint.")
     ] = None,
 ) -> None:
     """Train the network of a recipe, on a GPU if there is one. Run it again to go on where it was stopped."""
     # Torch is heavy and an extra: only this command needs it.
+    from masquerade.train.attack import train_attack  # noqa: PLC0415
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
-    from masquerade.train.recipe import EncoderRecipe, read_recipe  # noqa: PLC0415
+    from masquerade.train.recipe import AttackRecipe, EncoderRecipe, read_recipe  # noqa: PLC0415
     from masquerade.train.swapper import train_swapper  # noqa: PLC0415
 
     read = read_recipe(recipe)
     if isinstance(read, EncoderRecipe):
         train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+    elif isinstance(read, AttackRecipe):
+        train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
     else:
         train_swapper(read, data=data, teachers=teachers, work=work, workers=workers, start=start)

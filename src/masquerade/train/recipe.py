@@ -259,7 +259,106 @@ class SwapperRecipe(_Strict):
         return self
 
 
-Recipe = EncoderRecipe | SwapperRecipe
+Method = Literal["swapper", "blur", "pixelate", "solid"]
+
+
+class Defence(_Strict):
+    """What is done so that nobody finds the way back.
+
+    Attributes:
+        kind: to the target, before it is anonymized: "low_resolution" (strength: pixels a side that are left),
+            "quantised" (levels a channel). To the swapper's weights, drawn anew for every batch: "parameters" (ε, in
+            standard deviations of each tensor). To the result: "noise" and "fgsm" (ε, in the unit of [−1, 1]), "jpeg"
+            (quality, 1 to 100), "again" (more passes through the swapper, with the same identity).
+        strength: see `kind`; ε as in the thesis's table 5.8.
+    """
+
+    kind: Literal["low_resolution", "quantised", "parameters", "noise", "fgsm", "jpeg", "again"]
+    strength: PositiveFloat
+
+
+class Victim(_Strict):
+    """What is attacked.
+
+    Attributes:
+        method: "swapper", or one of the redactions of `swap.redact` at its strength 1.
+        network: of a swapper, which of `nets.generators`.
+        defences: in the order in which they are applied. Whoever trains on defended faces is an adaptive adversary.
+        surrogate: the run whose adversary "fgsm" knows, by its name in the folder of runs.
+    """
+
+    method: Method = "swapper"
+    network: str = "compact"
+    defences: list[Defence] = []
+    surrogate: str = ""
+
+
+class AttackLoss(_Strict):
+    """The sum that the adversary minimises: weights, those at 0 are not computed. x is the original, R its guess.
+
+    Attributes:
+        recognisers: who compares R with x; each counts the same.
+        reconstruction: mean |R − x|.
+        perceptual: mean absolute difference in the recognisers' maps.
+        identity: 1 − cos of the recognisers' vectors.
+        ifsr: without margins.
+        adversarial: against a discriminator of originals and guesses.
+        game: its form.
+        r1: gradient penalty of the discriminator, every `r1_every` steps.
+    """
+
+    recognisers: Annotated[list[Literal["driver", "fr_feature"]], Field(min_length=1)]
+    reconstruction: NonNegativeFloat
+    perceptual: NonNegativeFloat = 0.0
+    identity: NonNegativeFloat = 0.0
+    ifsr: NonNegativeFloat = 0.0
+    adversarial: NonNegativeFloat = 0.0
+    game: Literal["hinge", "logistic", "squared"] = "logistic"
+    r1: NonNegativeFloat = 0.0
+    r1_every: PositiveInt = 16
+
+
+class AttackRecipe(_Strict):
+    """A run that trains an adversary to undo an anonymization, from pairs alone.
+
+    Attributes:
+        network: which of `nets.reconstruction.ADVERSARIES`.
+        side, width, learning_rate, betas, precision: as in a swapper's recipe.
+        data: as in a swapper's recipe; `same` is 0, since nobody publishes a face that is not changed.
+        discriminator: counts where `loss.adversarial` is not 0.
+    """
+
+    name: str
+    network: Literal["attack-compact", "attack-facedancer"]
+    side: PositiveInt = 128
+    width: PositiveInt | None = None
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.9, 0.99]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: SwapperData
+    victim: Victim = Victim()
+    discriminator: Discriminator = Discriminator()
+    loss: AttackLoss
+    schedule: Schedule
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "AttackRecipe":
+        kinds = [defence.kind for defence in self.victim.defences]
+        wrong = {
+            "a face that is its own source is not anonymized: same is 0": self.data.same,
+            "an adversary has no numbered people": self.data.people,
+            "fgsm needs a surrogate, and nothing else does": ("fgsm" in kinds) != bool(self.victim.surrogate),
+            "only a swapper has parameters or can be asked again": self.victim.method != "swapper"
+            and {"parameters", "again"} & set(kinds),
+            "attack-compact has no width": self.network == "attack-compact" and self.width is not None,
+        }
+        if found := [message for message, holds in wrong.items() if holds]:
+            raise ValueError("; ".join(found))
+        return self
+
+
+Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
 
 
@@ -273,10 +372,7 @@ def read_recipe(recipe: str | Path) -> Recipe:
     """
     path = _place(recipe)
     try:
-        said = tomllib.loads(path.read_text("utf-8"))
-        if "like" in said:
-            said = _merged(tomllib.loads(_place(said.pop("like")).read_text("utf-8")), said)
-        return _RECIPE.validate_python(said)
+        return _RECIPE.validate_python(_said(path))
     except FileNotFoundError as error:
         hint = f"Packaged ones: {', '.join(recipes())}"
         raise OptionError("no such recipe", path=error.filename, hint=hint) from error
@@ -287,6 +383,12 @@ def read_recipe(recipe: str | Path) -> Recipe:
 def _place(recipe: str | Path) -> Path:
     packaged = Path(str(files("masquerade.train") / "recipes" / f"{recipe}.toml"))
     return packaged if packaged.is_file() else Path(recipe)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What a file says, and what it is like."""
+    said = tomllib.loads(path.read_text("utf-8"))
+    return _merged(_said(_place(said.pop("like"))), said) if "like" in said else said
 
 
 def _merged(model: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
