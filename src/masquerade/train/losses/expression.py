@@ -1,0 +1,43 @@
+"""What a student of expressions learns from a teacher's opinion and from the face's geometry."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def soft_classes(logits: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy to a teacher's probabilities, a class's share multiplied by its weight.
+
+    Args:
+        logits: (n, classes).
+        probabilities: (n, classes), rows sum to 1.
+        weights: (classes,).
+    """
+    weighted = probabilities * weights
+    return -(weighted * functional.log_softmax(logits, 1)).sum() / weighted.sum()
+
+
+def likeness(probabilities: Tensor, geometry: Tensor) -> Tensor:
+    """How alike faces express themselves, 1 for the same and toward 0 for what has nothing in common; (n, n).
+
+    exp(−D/2) with D = ‖√p_i − √p_j‖² + ‖g_i − g_j‖² / measures: a kernel, so there are unit vectors that have these
+    cosines.
+
+    Args:
+        probabilities: (n, classes).
+        geometry: (n, measures), in standard deviations.
+    """
+    roots = probabilities.sqrt()
+    spread = torch.cdist(roots, roots).square() + torch.cdist(geometry, geometry).square() / geometry.shape[1]
+    return torch.exp(-spread / 2)
+
+
+def alike(embedding: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared difference between the cosines of a batch and what they should be, diagonals left out.
+
+    Args:
+        embedding: unit vectors (n, d).
+        wanted: (n, n), as `likeness` gives it.
+    """
+    others = ~torch.eye(len(embedding), dtype=torch.bool, device=embedding.device)
+    return (embedding @ embedding.T - wanted)[others].square().mean()
