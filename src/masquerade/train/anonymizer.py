@@ -152,7 +152,12 @@ def pixelated(crops: Tensor) -> Tensor:
     return functional.interpolate(cells, crops.shape[2:], mode="nearest-exact")
 
 
-REDACTIONS: dict[str, Change] = {"blur": blurred, "pixelate": pixelated, "solid": torch.zeros_like}
+REDACTIONS: dict[str, Change] = {
+    "blur": blurred,
+    "pixelate": pixelated,
+    "solid": torch.zeros_like,
+    "none": torch.Tensor.clone,
+}
 _BEFORE: dict[str, Callable[[Tensor, float], Tensor]] = {"low_resolution": low_resolution, "quantised": quantised}
 _AFTER: dict[str, Callable[[Tensor, float], Tensor]] = {"noise": uniform_noise, "jpeg": jpeg}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ LOOKED_AT = 240
 """Faces that validation during training looks at."""
 JUDGED = 600
 """Faces that the attack is judged by at its end."""
+OUTCOME = "outcome.json"
 _COLUMNS = 12
 """Triplets in a grid."""
 _BATCH = 24
@@ -279,6 +281,10 @@ class Examination:
         """One outcome for each recogniser; `step` names the grid."""
         shown, guess = self.attacked(reconstruct, anonymizer)
         self.draw(shown, guess, self._folder / f"{step:07d}.png")
+        return self.outcomes(shown, guess)
+
+    def outcomes(self, shown: Faces, guess: Faces) -> list[Outcome]:
+        """One for each recogniser, of what `attacked` gives."""
         return [
             outcome(name, known, self._faces.people, self.rows, map_batches(ask, shown), map_batches(ask, guess))
             for name, (ask, known) in self._known.items()
@@ -302,7 +308,11 @@ class Examination:
     def draw(self, shown: Faces, guess: Faces, path: Path) -> None:
         """A picture of a dozen triplets, from top to bottom: original, anonymized, guess."""
         some = np.linspace(0, len(self.rows) - 1, _COLUMNS).astype(int)
-        write_grid([at_side(self._faces.faces[self.rows[some]], SIDE), shown[some], guess[some]], path)
+        write_grid([self.originals()[some], shown[some], guess[some]], path)
+
+    def originals(self) -> Faces:
+        """The faces that are attacked, uint8 RGB (n, 128, 128, 3)."""
+        return at_side(self._faces.faces[self.rows], SIDE)
 
 
 def train_attack(
@@ -347,7 +357,8 @@ def train_attack(
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     judged = archives.examination(JUDGED, work / recipe.name, teachers, thorough=True)
     outcomes = examine(averages["generator"], anonymizer, judged, work / recipe.name)
-    write_outcomes(outcomes, work / recipe.name / "outcome.json")
+    with whole_file(work / recipe.name / OUTCOME) as part:
+        part.write_text(json.dumps(as_json(outcomes), indent=1) + "\n")
     return averages["generator"]
 
 
@@ -404,15 +415,14 @@ def examine(generator: nn.Module, anonymizer: nn.Module, examination: Examinatio
     return outcomes
 
 
-def write_outcomes(outcomes: list[Outcome], path: Path) -> None:
-    """As JSON, shares with their 95 % intervals."""
+def as_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """Outcomes with their shares."""
     said = [asdict(one) for one in outcomes]
     for one in said:
         for value in one.values():
             if isinstance(value, dict):
                 value["share"] = value["hits"] / value["of"]
-    with whole_file(path) as part:
-        part.write_text(json.dumps(said, indent=1) + "\n")
+    return said
 
 
 def table(outcomes: list[Outcome]) -> str:

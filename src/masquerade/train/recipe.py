@@ -259,7 +259,7 @@ class SwapperRecipe(_Strict):
         return self
 
 
-Method = Literal["swapper", "blur", "pixelate", "solid"]
+Method = Literal["swapper", "blur", "pixelate", "solid", "none"]
 
 
 class Defence(_Strict):
@@ -281,7 +281,8 @@ class Victim(_Strict):
     """What is attacked.
 
     Attributes:
-        method: "swapper", or one of the redactions of `swap.redact` at its strength 1.
+        method: "swapper", one of the redactions of `swap.redact` at its strength 1, or "none": with a bottleneck
+            before it, that shows how much passes the bottleneck itself, whatever network sits behind it.
         network: of a swapper, which of `nets.generators`.
         defences: in the order in which they are applied. Whoever trains on defended faces is an adaptive adversary.
         surrogate: the run whose adversary "fgsm" knows, by its name in the folder of runs.

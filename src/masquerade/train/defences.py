@@ -1,0 +1,229 @@
+"""Which defence holds, and against whom: `python -m masquerade.train.defences`.
+
+A row says what is published: a method, then its defences in order, as in `swapper+low_resolution-24+jpeg-50`, with the
+names and strengths of `recipe.Defence`. Two adversaries attack each row: one who has never seen the defence (she was
+trained on undefended faces), and one who trains on defended ones, beginning with the weights of the first. A defence
+that only the first cannot break is none.
+
+State lies under --work, a run for each row. A row that was trained is not trained again, one that was stopped goes on.
+"""
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from masquerade.errors import EngineError, OptionError
+from masquerade.nets.reconstruction import Reconstructor
+from masquerade.train import engine
+from masquerade.train.attack import (
+    JUDGED,
+    OUTCOME,
+    Archives,
+    Examination,
+    Outcome,
+    as_json,
+    build_anonymizer,
+    build_encoder,
+    read_adversary,
+    train_attack,
+)
+from masquerade.train.data import whole_file
+from masquerade.train.judge import landmarks
+from masquerade.train.recipe import AttackRecipe, Victim, read_recipe
+from masquerade.train.teachers import poses
+
+Faces = NDArray[np.uint8]
+
+ROWS = [
+    "swapper",
+    "swapper+parameters-0.1",
+    "swapper+fgsm-0.15",
+    "swapper+noise-0.15",
+    "swapper+jpeg-30",
+    "swapper+again-1",
+    "swapper+quantised-8",
+    "swapper+low_resolution-32",
+    "swapper+low_resolution-16",
+    "swapper+low_resolution-16+again-1",
+    "none+low_resolution-32",
+    "none+low_resolution-16",
+    "none+low_resolution-8",
+    "blur",
+    "pixelate",
+    "solid",
+]
+"""Those of the thesis's table 5.8 first, then others, then the bottleneck alone, then redactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured of one row.
+
+    Attributes:
+        name: see this module.
+        stranger: what recognisers find after an adversary who does not know the defence.
+        adaptive: the same after one who trained on it.
+        pose: mean absolute difference of original and published face over yaw, pitch and roll, in degrees; None where
+            that network is not at hand.
+        landmarks: mean distance of 68 points, in % of the distance of the outer eye corners; likewise.
+        pixels: mean absolute difference between published with and without the defence, 0 to 255.
+    """
+
+    name: str
+    stranger: list[Outcome]
+    adaptive: list[Outcome]
+    pose: float | None
+    landmarks: float | None
+    pixels: float
+
+
+def victim(row: str, surrogate: str) -> Victim:
+    """What a row says is published; `surrogate` is the run of the attack that "fgsm" defends against.
+
+    Raises:
+        OptionError: it says nothing that exists.
+    """
+    method, *defences = row.split("+")
+    try:
+        parts = [defence.rsplit("-", 1) for defence in defences]
+        named = [{"kind": kind, "strength": float(strength)} for kind, strength in parts]
+        against = surrogate if any(defence["kind"] == "fgsm" for defence in named) else ""
+        return Victim.model_validate({"method": method, "defences": named, "surrogate": against})
+    except (ValueError, ValidationError) as error:
+        hint = "A row is a method, then defences, as in swapper+low_resolution-24+jpeg-50"
+        raise OptionError(f"{row!r} names no defence", hint=hint) from error
+
+
+def adaptive(base: AttackRecipe, row: str, epochs: float) -> AttackRecipe:
+    """The recipe of the adversary who trains on a row for so many epochs, after `base`."""
+    schedule = base.schedule.model_copy(update={"epochs": epochs, "fall": 0.5})
+    changes = {"name": f"{base.name}-{row}", "victim": victim(row, base.name), "schedule": schedule}
+    return AttackRecipe.model_validate(base.model_dump() | changes)
+
+
+def measure(
+    base: AttackRecipe, recipe: AttackRecipe, examination: Examination, work: Path, swapper: Path | None, teachers: Path
+) -> Row:
+    """A row whose adversaries are trained."""
+    device = engine.device_of_choice()
+    anonymizer = build_anonymizer(recipe, recipe.victim, work, swapper).to(device)
+    plain = build_anonymizer(recipe, Victim(method=recipe.victim.method), work, swapper).to(device)
+    found: list[list[Outcome]] = []
+    for name in (base.name, recipe.name):
+        adversary = read_adversary(work / name / engine.CHECKPOINT, recipe)
+        reconstruct = Reconstructor(adversary, build_encoder()).to(device)
+        shown, guess = examination.attacked(reconstruct, anonymizer)
+        found.append(examination.outcomes(shown, guess))
+    examination.draw(shown, guess, work / recipe.name / "triplets.png")
+    without = examination.attacked(reconstruct, plain)[0]
+    originals = examination.originals()
+    row = Row(
+        name=recipe.name.removeprefix(f"{base.name}-"),
+        stranger=found[0],
+        adaptive=found[1],
+        pose=_kept(_pose_error, teachers / "fr_pose.onnx", originals, shown),
+        landmarks=_kept(_landmark_error, teachers / "fr_landmark.onnx", originals, shown),
+        pixels=float(np.abs(shown.astype(int) - without).mean()),
+    )
+    with whole_file(work / recipe.name / "defence.json") as part:
+        said: dict[str, Any] = {name: getattr(row, name) for name in ("name", "pose", "landmarks", "pixels")}
+        said |= {"stranger": as_json(row.stranger), "adaptive": as_json(row.adaptive)}
+        part.write_text(json.dumps(said, indent=1) + "\n")
+    return row
+
+
+def _pose_error(model: Path, originals: Faces, shown: Faces) -> float:
+    return float(np.abs(poses(model, originals) - poses(model, shown)).mean())
+
+
+def _landmark_error(model: Path, originals: Faces, shown: Faces) -> float:
+    before, after = landmarks(model, originals), landmarks(model, shown)
+    eyes = np.linalg.norm(before[:, 36] - before[:, 45], axis=1)
+    return float(100 * (np.linalg.norm(before - after, axis=2).mean(1) / eyes).mean())
+
+
+def _kept(error: Callable[[Path, Faces, Faces], float], model: Path, originals: Faces, shown: Faces) -> float | None:
+    try:
+        return error(model, originals, shown) if model.is_file() else None
+    except EngineError:
+        return None  # a machine lent for training need not have the package's engine
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, a line for each row; ID and RA as found by each recogniser in turn, in their order."""
+    names = "/".join(one.recogniser for one in rows[0].adaptive)
+    head = ["published", *(f"{what} ({names})" for what in ("ID", "RA, not adaptive", "RA, adaptive", "chance"))]
+    lines = ["| " + " | ".join([*head, "pose", "landmarks", "Δ pixels"]) + " |", "|" + "---|" * (len(head) + 3)]
+    for row in rows:
+        shares = [
+            [one.id.share for one in row.adaptive],
+            [one.ra.share for one in row.stranger],
+            [one.ra.share for one in row.adaptive],
+            [one.chance.share for one in row.adaptive],
+        ]
+        cells = [row.name, *(" / ".join(f"{share:.3f}" for share in each) for each in shares)]
+        cells += ["–" if row.pose is None else f"{row.pose:.1f}°"]
+        cells += ["–" if row.landmarks is None else f"{row.landmarks:.1f} %", f"{row.pixels:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def defences(
+    data: Annotated[Path, typer.Option(help="Folder of the archives.")],
+    teachers: Annotated[Path, typer.Option(help="Folder of the recognisers, pose and landmark networks.")],
+    work: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    recipe: Annotated[str, typer.Option(help="The attack on undefended faces, trained where it is not yet.")] = (
+        "attack-compact"
+    ),
+    rows: Annotated[str, typer.Option(help="Rows, separated by commas.")] = ",".join(ROWS),
+    epochs: Annotated[float, typer.Option(help="How long an adaptive adversary goes on.")] = 3.0,
+    swapper: Annotated[Path | None, typer.Option(help="Exported swapper or a run's checkpoint.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Adversaries that train at a time.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches, for each adversary.")] = 1,
+    count: Annotated[int, typer.Option(min=12, help="Faces to attack.")] = JUDGED,
+) -> None:
+    """Print how defences hold against an adversary who does not know them and against one who does."""
+    base = read_recipe(recipe)
+    if not isinstance(base, AttackRecipe):
+        raise OptionError(f"{recipe} is no attack")
+    each = [adaptive(base, row, epochs) for row in rows.split(",")]
+    train = partial(train_attack, data=data, teachers=teachers, work=work, workers=workers, swapper=swapper)
+    _trained(train, work, base)
+    begin = partial(_trained, partial(train, start=work / base.name / engine.CHECKPOINT), work)
+    if jobs == 1:
+        for one in each:
+            begin(one)
+    else:
+        with ProcessPoolExecutor(
+            jobs, multiprocessing.get_context("spawn"), initializer=_share, initargs=(jobs,)
+        ) as pool:
+            list(pool.map(begin, each))
+    examination = Archives(base, data=data, teachers=teachers, work=work).examination(
+        count, work / base.name, teachers, thorough=True
+    )
+    typer.echo(table([measure(base, one, examination, work, swapper, teachers) for one in each]))
+
+
+def _trained(train: Callable[[AttackRecipe], torch.nn.Module], work: Path, recipe: AttackRecipe) -> None:
+    """Returns nothing, since weights need not travel between processes: they lie in the run's folder."""
+    if not (work / recipe.name / OUTCOME).is_file():
+        train(recipe)
+
+
+def _share(jobs: int) -> None:
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+
+
+if __name__ == "__main__":
+    typer.run(defences)

@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masquerade.errors import OptionError  # noqa: E402
+from masquerade.nets.compact import Compact  # noqa: E402
+from masquerade.train.defences import ROWS, adaptive, defences, victim  # noqa: E402
+from masquerade.train.export import export_generator  # noqa: E402
+from masquerade.train.recipe import AttackRecipe, read_recipe  # noqa: E402
+from tests.train.archives import write_archives  # noqa: E402
+from tests.train.test_attack import RECIPE  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_row_says_what_is_published():
+    found = victim("swapper+low_resolution-24+jpeg-50", "base")
+    assert found.method == "swapper" and not found.surrogate
+    assert [(one.kind, one.strength) for one in found.defences] == [("low_resolution", 24), ("jpeg", 50)]
+    assert victim("swapper+fgsm-0.15", "base").surrogate == "base"
+    for row in ROWS:
+        victim(row, "base")
+    for nonsense in ("swap", "swapper+jpeg", "swapper+magic-3", "swapper+jpeg-x", "blur+noise--1"):
+        with pytest.raises(OptionError, match="names no defence"):
+            victim(nonsense, "base")
+
+
+def test_an_adaptive_adversary_differs_in_what_she_sees_and_how_long():
+    base = read_recipe("attack-compact")
+    assert isinstance(base, AttackRecipe)
+    other = adaptive(base, "blur", 2.0)
+    assert other.name == "attack-compact-blur" and other.victim.method == "blur" and other.schedule.epochs == 2
+    assert other.loss == base.loss and other.data == base.data and other.network == base.network
+
+
+def test_rows_are_trained_once_and_printed(tmp_path, capsys):
+    write_archives(tmp_path)
+    (tmp_path / "tiny.toml").write_text(RECIPE.replace("epochs = 2.0", "epochs = 0.5"))
+    torch.manual_seed(0)
+    export_generator(Compact(), tmp_path / "swapper.onnx")
+
+    def run():
+        defences(
+            data=tmp_path,
+            teachers=tmp_path,
+            work=tmp_path / "runs",
+            recipe=str(tmp_path / "tiny.toml"),
+            rows="swapper+noise-0.15,solid",
+            epochs=0.5,
+            swapper=tmp_path / "swapper.onnx",
+            jobs=1,
+            workers=0,
+            count=12,
+        )
+        return capsys.readouterr().out
+
+    printed = run()
+    lines = printed.splitlines()
+    assert len(lines) == 4 and lines[2].startswith("| swapper+noise-0.15 |") and lines[3].startswith("| solid |")
+    said = json.loads((tmp_path / "runs" / "tiny-swapper+noise-0.15" / "defence.json").read_text())
+    assert said["adaptive"][0]["recogniser"] == "guard" and said["pose"] is None
+    # Uniform noise of 0.15 of half the range moves a pixel by 0.075 of it on average, where nothing is clipped.
+    assert said["pixels"] == pytest.approx(0.075 * 127.5, rel=0.2)
+    before = (tmp_path / "runs" / "tiny-solid" / "checkpoint.pt").stat().st_mtime_ns
+    assert run() == printed
+    assert (tmp_path / "runs" / "tiny-solid" / "checkpoint.pt").stat().st_mtime_ns == before
+    assert np.isfinite(said["pixels"])
