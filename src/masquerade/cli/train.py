@@ -24,12 +24,15 @@ def train(
     # Torch is heavy and an extra: only this command needs it.
     from masquerade.train.attack import train_attack  # noqa: PLC0415
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
-    from masquerade.train.recipe import AttackRecipe, EncoderRecipe, read_recipe  # noqa: PLC0415
+    from masquerade.train.expression import train_expression  # noqa: PLC0415
+    from masquerade.train.recipe import AttackRecipe, EncoderRecipe, ExpressionRecipe, read_recipe  # noqa: PLC0415
     from masquerade.train.swapper import train_swapper  # noqa: PLC0415
 
     read = read_recipe(recipe)
     if isinstance(read, EncoderRecipe):
         train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+    elif isinstance(read, ExpressionRecipe):
+        train_expression(read, data=data, teachers=teachers, work=work, workers=workers)
     elif isinstance(read, AttackRecipe):
         train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
     else:

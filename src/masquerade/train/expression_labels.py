@@ -158,7 +158,8 @@ class Teacher(nn.Module):
         values = {name: self.get_buffer(number) for name, number in self.numbers.items()} | {self.input: faces}
         for kind, inputs, output, attributes in self.nodes:
             values[output] = _LAYERS[kind](attributes, *(values[name] for name in inputs if name))
-        return values[self.output]
+        logits: Tensor = values[self.output]
+        return logits
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, list[int]]:

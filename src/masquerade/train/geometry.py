@@ -106,9 +106,11 @@ def upright(points: NDArray[np.float32]) -> NDArray[np.float64]:
     axes = np.stack([across, down, np.cross(across, down)], 1)
     turned: NDArray[np.float64] = centred @ axes.transpose(0, 2, 1)
     width = np.linalg.norm(turned[:, _OUTER_CORNERS[1]] - turned[:, _OUTER_CORNERS[0]], axis=1)
-    return turned / width[:, None, None]
+    scaled: NDArray[np.float64] = turned / width[:, None, None]
+    return scaled
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     length: NDArray[np.float64] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / length
+    unit: NDArray[np.float64] = vectors / length
+    return unit

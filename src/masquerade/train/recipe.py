@@ -359,7 +359,65 @@ class AttackRecipe(_Strict):
         return self
 
 
-Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe
+class ExpressionData(_Strict):
+    """Archives, by their names in the data folder.
+
+    Attributes:
+        labelled: with one folder a person.
+        unlabelled: of people who are seen once.
+        validation: with one folder a person; other people.
+    """
+
+    labelled: str
+    unlabelled: list[str] = []
+    validation: str
+
+
+class ExpressionLoss(_Strict):
+    """The sum that is minimised.
+
+    Attributes:
+        contrast: weight of L_wtot: supervised contrast, and the errors of valence and arousal.
+        temperature: of the contrast.
+        certain: probability from which a face counts as one of the teacher's class in the contrast.
+        limit: above which a rare class's weight does not rise.
+        classes: weight of the cross entropy to the teacher's probabilities.
+        geometry: of the error of the measures.
+        likeness: of the difference between cosines and how alike faces are by classes and geometry.
+    """
+
+    contrast: NonNegativeFloat
+    temperature: PositiveFloat = 0.1
+    certain: Share = 0.5
+    limit: PositiveFloat = 4.0
+    classes: NonNegativeFloat
+    geometry: NonNegativeFloat
+    likeness: NonNegativeFloat
+
+
+class ExpressionRecipe(_Strict):
+    """A run that trains an embedder of expressions on a teacher's labels.
+
+    Attributes:
+        network: the one of `nets.expression`.
+        learning_rate, weight_decay: of AdamW.
+        hardness: scales how often a face is degraded; 0 for never.
+        precision: of the forward pass; auto is bfloat16 where the hardware has it.
+    """
+
+    name: str
+    network: Literal["expression-small"]
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    hardness: NonNegativeFloat = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: ExpressionData
+    loss: ExpressionLoss
+    schedule: Schedule
+
+
+Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
 
 

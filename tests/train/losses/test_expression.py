@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masquerade.train.losses.expression import alike, likeness, soft_classes  # noqa: E402
+
+
+def some(n=7, classes=4, measures=3):
+    rng = np.random.default_rng(2)
+    return (
+        torch.from_numpy(rng.dirichlet(np.ones(classes), n)),
+        torch.from_numpy(rng.standard_normal((n, measures))),
+    )
+
+
+def test_soft_classes_is_weighted_cross_entropy():
+    probabilities, _ = some()
+    logits, weights = torch.randn(7, 4, dtype=torch.float64), torch.tensor([1.0, 2.0, 0.0, 0.5]).double()
+    above = below = 0.0
+    for row, wanted in zip(logits.tolist(), probabilities.tolist(), strict=True):
+        logs = np.array(row) - np.log(np.exp(row).sum())
+        above -= sum(w * p * x for w, p, x in zip(weights.tolist(), wanted, logs, strict=True))
+        below += sum(w * p for w, p in zip(weights.tolist(), wanted, strict=True))
+    assert float(soft_classes(logits, probabilities, weights)) == pytest.approx(above / below)
+    hard = torch.tensor([0, 1, 3, 1, 0, 3, 3])
+    one_hot = torch.nn.functional.one_hot(hard, 4).double()
+    expected = torch.nn.functional.cross_entropy(logits, hard, weights)
+    assert float(soft_classes(logits, one_hot, weights)) == pytest.approx(float(expected))
+
+
+def test_likeness_is_its_formula_and_a_kernel():
+    probabilities, geometry = some()
+    found = likeness(probabilities, geometry)
+    for i in range(7):
+        for j in range(7):
+            spread = ((probabilities[i].sqrt() - probabilities[j].sqrt()) ** 2).sum()
+            spread += ((geometry[i] - geometry[j]) ** 2).sum() / 3
+            assert float(found[i, j]) == pytest.approx(float(torch.exp(-spread / 2)))
+    assert torch.linalg.eigvalsh(found).min() > -1e-12
+
+
+def test_alike_is_zero_for_vectors_that_have_the_cosines_and_ignores_the_diagonal():
+    wanted = likeness(*some())
+    vectors = torch.linalg.cholesky(wanted)
+    assert float(alike(vectors, wanted)) == pytest.approx(0, abs=1e-12)
+    assert float(alike(vectors, wanted + torch.eye(7))) == pytest.approx(0, abs=1e-12)
+    assert float(alike(vectors, wanted + 0.1)) == pytest.approx(0.01)
