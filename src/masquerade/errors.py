@@ -59,6 +59,12 @@ class InputError(MasqueradeError):
     code = "bad-input"
 
 
+class PairError(InputError):
+    """Two files are not an original and what was made of it: other size, frames, times, sound, or scene."""
+
+    code = "bad-pair"
+
+
 class OutputError(MasqueradeError):
     """The output cannot be written there: no permission, no space, or it would overwrite the input."""
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from masquerade.audit.intervals import bootstrap, mean_of, share_of
+from masquerade.audit.intervals import bootstrap, jackknife, mean_of, share_of
 
 
 def uneven(seed, groups=30):
@@ -74,3 +74,12 @@ def test_nothing_found_among_few_people_is_no_proof():
     one = share_of([True, False], [7, 7])
     assert (one.low, one.high) == (0, 1)
     assert share_of([], []) is None
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(0).normal(size=20)
+    low, high = jackknife(20, lambda rows: values[rows].mean(), values.mean())
+    error = values.std(ddof=1) / np.sqrt(20)
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), rel=1e-3)
+    assert jackknife(1, lambda rows: 0.0, 0.0) == (None, None)
+    assert jackknife(5, lambda rows: np.nan, 0.0) == (None, None)

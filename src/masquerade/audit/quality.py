@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 
 Grey = NDArray[np.uint8]
 Crop = NDArray[np.uint8]
@@ -54,8 +53,8 @@ def boundary_visibility(before: Grey, after: Grey) -> float:
 def detail_kept(before: Grey, after: Grey) -> float:
     """The share of a face's detail that is there as it was: 1 - |h(after) - h(before)|² / |h(before)|², at least 0.
 
-    h leaves what is finer than a twelfth of the crop. 1: untouched. 0: gone, or other detail in its place. Where there
-    is no detail to speak of, 1 if the two differ by less than two grey levels on average, else 0.
+    h leaves what is finer than a twelfth of the crop. 1: untouched. 0: gone, or other detail in its place. Not a number
+    where there is no detail to speak of, as in the dark: nothing tells then whether it was touched.
     """
     sigma = before.shape[1] / 12
 
@@ -66,7 +65,7 @@ def detail_kept(before: Grey, after: Grey) -> float:
     old, new = fine(before), fine(after)
     energy = float((old**2).mean())
     if energy < _FLAT**2:
-        return float(np.abs(after.astype(np.float32) - before.astype(np.float32)).mean() < 2)
+        return float("nan")
     return max(0.0, 1 - float(((new - old) ** 2).mean()) / energy)
 
 
@@ -141,8 +140,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     """
     if min(a.count, b.count) < 2:
         return float("nan")
-    root = np.asarray(sqrtm(a.covariance @ b.covariance)).real
-    distance = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance + b.covariance - 2 * root)
+    # The trace of the root is the sum of the eigenvalues' roots; of such a product they are real and not negative.
+    root = np.sqrt(np.clip(np.linalg.eigvals(a.covariance @ b.covariance).real, 0, None)).sum()
+    distance = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance + b.covariance) - 2 * root
     return max(0.0, float(distance))
 
 

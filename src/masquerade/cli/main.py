@@ -11,6 +11,7 @@ import typer
 from masquerade.cli import (
     analyze,
     anonymize,
+    audit,
     bank,
     calibrate,
     consistency,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("anonymize")(anonymize.anonymize_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("render")(render.render_command)
+app.command("audit")(audit.audit_command)
 app.command("calibrate")(calibrate.calibrate_command)
 app.command("consistency")(consistency.consistency_command)
 app.command("distances")(distances.distances_command)

@@ -1,0 +1,226 @@
+"""Is this file what was made of that one? Pairs of files, walked frame by frame, and refused where they do not belong.
+
+A figure over two files that do not fit means nothing, and mostly looks too good. So frames are paired strictly: same
+size, same timestamps, same number, sound where there was sound; and what is beside the faces must show the same at the
+same time, or the pair is refused with the reason.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.errors import InputError, OptionError, PairError
+from masquerade.media import IMAGE_FORMATS, Frame, VideoInfo, open_image, open_video
+from masquerade.pipeline.batch import find_jobs
+from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
+from masquerade.types import Box
+
+_SAME_TIME = 2e-3  # seconds: containers round to as little as a millisecond
+_SIDE = 96  # pixels, of the pictures that are compared
+_REACH = 2  # frames by which a shift is looked for
+_BLOCK = 24  # frames that are judged together
+_LEAST = 0.05  # of the picture must be free of faces to be compared
+_MOVED = 1.0  # grey levels: less than that from frame to frame is no motion
+_BETTER = 0.6  # so much of the difference is left where another frame is the right one
+_OTHER, _OTHER_LEVELS = 0.6, 6.0  # of the picture's own deviation, and grey levels: more is another scene
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An original and what was made of it.
+
+    Attributes:
+        name: of the pair, in reports.
+        original, output: the files.
+        plan: by which it was made, if known.
+    """
+
+    name: str
+    original: Path
+    output: Path
+    plan: Path | None = None
+
+
+def find_pairs(original: Path, output: Path, plan: Path | None = None) -> list[Pair]:
+    """The pairs of two files, or of two folders laid out alike, as `masquerade anonymize` leaves them.
+
+    Args:
+        original, output: two files or two folders.
+        plan: the Plan, or for folders a folder with `NAME.plan.json` where a Plan is known.
+
+    Raises:
+        InputError: one is not there, or the folder holds no photo or video.
+        OptionError: a file and a folder.
+    """
+    for path in (original, output, *([plan] if plan else [])):
+        if not path.exists():
+            raise InputError("no such file or folder", path=path, hint="Check the spelling")
+    folders = {path.is_dir() for path in (original, output, *([plan] if plan else []))}
+    if len(folders) > 1:
+        raise OptionError(
+            "an audit compares two files or two folders, with a Plan or a folder of Plans", hint="Give two of a kind"
+        )
+    if folders == {False}:
+        return [Pair(original.name, original, output, plan)]
+    jobs, _ = find_jobs([original], output)
+    pairs = []
+    for job in jobs:
+        known = plan / f"{job.source.relative_to(original)}.plan.json" if plan else None
+        pairs.append(Pair(job.name, job.source, job.output, known if known and known.is_file() else None))
+    return pairs
+
+
+def walk(pair: Pair, *, silent_allowed: bool = False) -> Iterator[tuple[Frame, Frame]]:
+    """(original, output) of every frame, in order.
+
+    Args:
+        pair: the files.
+        silent_allowed: whether the output may lack sound that the original has.
+
+    Raises:
+        PairError: the two do not belong together.
+        InputError: one cannot be read to its end.
+    """
+    if not pair.output.exists():
+        raise PairError("there is no output for this file", path=pair.original, hint="Anonymize it, or leave it out")
+    still = [path.suffix.lower() in IMAGE_FORMATS for path in (pair.original, pair.output)]
+    if still[0] != still[1]:
+        raise PairError(
+            f"is a {'photo' if still[1] else 'video'}, and its original is not", path=pair.output, hint=_HINT
+        )
+    if still[0]:
+        before, after = open_image(pair.original).frame, open_image(pair.output).frame
+        _check_size(pair, (before.width, before.height), (after.width, after.height))
+        yield before, after
+        return
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_video(path)) for path in (pair.original, pair.output)]
+        _check_headers(pair, readers[0].info, readers[1].info, silent_allowed)
+        for count, (first, second) in enumerate(zip_longest(*(ahead(reader, DECODE_AHEAD) for reader in readers))):
+            if first is None or second is None:
+                shorter = "is shorter" if second is None else "is longer"
+                raise PairError(
+                    f"{shorter} than its original: they part at frame {count}", path=pair.output, hint=_HINT
+                )
+            if abs(first.time - second.time) > _SAME_TIME:
+                raise PairError(
+                    f"shows frame {count} at {second.time:.3f} s, its original at {first.time:.3f} s",
+                    path=pair.output,
+                    hint=_HINT,
+                )
+            yield first, second
+
+
+_HINT = "Audit the file that was made of this very original"
+
+
+def _check_headers(pair: Pair, before: VideoInfo, after: VideoInfo, silent_allowed: bool) -> None:
+    _check_size(pair, (before.width, before.height), (after.width, after.height))
+    if after.audio < before.audio and not silent_allowed:
+        raise PairError(
+            f"has {after.audio} audio streams, its original {before.audio}",
+            path=pair.output,
+            hint="If sound was left out on purpose, set silent = true in the policy",
+        )
+
+
+def _check_size(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> None:
+    if before != after:
+        sizes = [f"{width}x{height}" for width, height in (after, before)]
+        raise PairError(f"is {sizes[0]} pixels, its original {sizes[1]}", path=pair.output, hint=_HINT)
+
+
+class SameScene:
+    """Whether both files show the same beside the faces, at the same time.
+
+    The output's frame t is compared with the original's frames t - 2 to t + 2, some frames at a time. Where another
+    frame than its own fits far better, frames were shifted; where none fits, it is another video. What does not move
+    cannot be shifted, and passes.
+
+    Args:
+        pair: named in errors.
+        size: (width, height) of the pictures.
+        faces: by frame, the boxes that may differ; they are left out, with a margin.
+    """
+
+    def __init__(self, pair: Pair, size: tuple[int, int], faces: Mapping[int, Sequence[Box]]) -> None:
+        self._pair, self._size, self._faces = pair, size, faces
+        self._held: deque[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]] = deque(
+            maxlen=2 * _REACH + 1
+        )
+        self._frames = 0
+        self._clear()
+
+    def add(self, before: Frame, after: Frame) -> None:
+        """One more pair of frames.
+
+        Raises:
+            PairError: the two do not show the same.
+        """
+        free = self._free(before.index)
+        grey = [self._grey(frame) for frame in (before, after)]
+        self._held.append((grey[0], grey[1], free))
+        self._frames += 1
+        if free.any():
+            self._own += float(np.abs(grey[0] - grey[1])[free].mean())
+            self._deviation += float(np.abs(grey[0][free] - grey[0][free].mean()).mean())
+            self._count += 1
+        if len(self._held) == 2 * _REACH + 1:
+            _, middle, there = self._held[_REACH]
+            if there.any():
+                self._sums += [float(np.abs(middle - old)[there].mean()) for old, _, _ in self._held]
+                self._compared += 1
+        if self._frames % _BLOCK == 0:
+            self.finish()
+
+    def finish(self) -> None:
+        """Judges the frames since the last time.
+
+        Raises:
+            PairError: as `add`.
+        """
+        own, best = self._sums[_REACH], int(np.argmin(self._sums))
+        frames = f"frames {(self._frames - 1) // _BLOCK * _BLOCK} to {self._frames - 1}"
+        if self._sums[best] < _BETTER * own and own > _MOVED * self._compared:
+            by = best - _REACH
+            when = f"{abs(by)} {'later' if by > 0 else 'earlier'}"
+            raise PairError(
+                f"is shifted: {frames} show what the original's frames show {when}",
+                path=self._pair.output,
+                hint=_HINT,
+            )
+        if self._count and self._own > max(_OTHER_LEVELS * self._count, _OTHER * self._deviation):
+            raise PairError(
+                f"shows something else than its original, even beside the faces ({frames})",
+                path=self._pair.output,
+                hint=_HINT,
+            )
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums = np.zeros(2 * _REACH + 1)
+        self._compared = 0
+        self._own = self._deviation = 0.0
+        self._count = 0
+
+    def _grey(self, frame: Frame) -> NDArray[np.float32]:
+        scale = _SIDE / max(self._size)
+        width, height = (max(8, round(side * scale)) for side in self._size)
+        return np.asarray(cv2.cvtColor(frame.thumbnail(width, height), cv2.COLOR_RGB2GRAY), np.float32)
+
+    def _free(self, index: int) -> NDArray[np.bool_]:
+        """Where no face is; nowhere, if faces fill the picture."""
+        scale = _SIDE / max(self._size)
+        width, height = (max(8, round(side * scale)) for side in self._size)
+        free = np.ones((height, width), bool)
+        for box in self._faces.get(index, ()):
+            x1, y1, x2, y2 = (round(edge * scale) for edge in box.scaled(2.0))
+            free[max(0, y1 - 1) : max(0, y2 + 2), max(0, x1 - 1) : max(0, x2 + 2)] = False
+        return free if free.mean() >= _LEAST else np.zeros_like(free)

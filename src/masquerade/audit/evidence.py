@@ -1,0 +1,603 @@
+"""A pair of files → what was seen in it: the audit's only look at pixels. Everything after it counts.
+
+Several times a second both files are looked at by the audit's own detector, halfway between the looks that an analysis
+takes. Each face found in the original is followed to the output. Evidence of many files adds up.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.audit.compare import Pair, SameScene, walk
+from masquerade.audit.quality import (
+    boundary_visibility,
+    colour_shift,
+    detail_kept,
+    flow_between,
+    sharpness_kept,
+    warped_difference,
+)
+from masquerade.audit.utility import head_pose, landmark_error, openness, pose_error
+from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
+from masquerade.errors import FaceError, InputError, MasqueradeError, PlanError
+from masquerade.faces.align import align
+from masquerade.faces.detect import Detector, detect_everywhere, iou
+from masquerade.faces.embed import Encoder
+from masquerade.faces.quality import quality
+from masquerade.identity import GOOD, START_SCORE
+from masquerade.media import Frame, probe, sha256
+from masquerade.pipeline.analyze import analyze
+from masquerade.pipeline.progress import Progress, silent
+from masquerade.plan import Person, Plan
+from masquerade.types import Box, Face, Provenance, TrackedFace
+
+LOOKS = 4.0
+"""Looks a second, at the least one a file."""
+SURE = 0.5
+"""Detector's score from which a face counts as one without doubt."""
+UNCHANGED = 0.6
+"""Share of a face's detail (`quality.detail_kept`) from which it was left as it was."""
+MOST_PICTURES = 12
+
+_SAME_PLACE = 0.3  # intersection over union
+_COVERED = 0.5  # of a face's box
+_SIDE = 112
+_LEAST_SIDE = 8  # pixels
+_REGION = 96  # pixels, of the crops whose quality is measured
+_SHOWN = 96  # pixels, of the report's pictures
+_HIDDEN = 6  # pixels that are left of a picture that is not to be recognised
+
+TRAINED_WITH = frozenset({"driver"})
+"""Recognisers that took part in training swappers: they believe in what they made, and never decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What the audit looks with.
+
+    Attributes:
+        detector: finds faces in both files.
+        encoders: recognisers, calibrated at the FAR that is asked.
+        pose, landmarks: the user's own networks; None: five landmarks must do.
+    """
+
+    detector: Detector
+    encoders: Sequence[Encoder]
+    pose: PoseNetwork | None = None
+    landmarks: LandmarkNetwork | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One face in one frame of both files.
+
+    Attributes:
+        file, person: names; the person's is unique over all files.
+        time: seconds.
+        distances: by recogniser, cosine distance of the face to itself before; empty where it was too small or unclear
+            to be judged.
+        measures: of utility and quality, by name, as far as they could be taken.
+    """
+
+    file: str
+    person: str
+    time: float
+    distances: Mapping[str, float]
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """A face of the original that was left as it was, or that the Plan does not know.
+
+    Attributes:
+        file: its name.
+        time: seconds.
+        box: pixels.
+        score: the detector's, 0 to 1.
+        why: "unchanged": its pixels are there as they were. "not in the plan": no treated place of the Plan covers it.
+        picture: of it, a JPEG.
+    """
+
+    file: str
+    time: float
+    box: Box
+    score: float
+    why: Literal["unchanged", "not in the plan"]
+    picture: bytes
+
+    @property
+    def sure(self) -> bool:
+        """Whether the detector has no doubt that it is a face."""
+        return self.score >= SURE
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """A face that came near to being recognised by a recogniser that decides.
+
+    Attributes:
+        file, person, time: which.
+        recogniser: that came nearest.
+        distance: its cosine distance to the face before.
+        ahead: by how much it is farther than the nearer of threshold and 2 - threshold; below 0 it is recognised.
+        before, after: pictures, JPEG.
+    """
+
+    file: str
+    person: str
+    time: float
+    recogniser: str
+    distance: float
+    ahead: float
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileEvidence:
+    """What is known of one pair.
+
+    Attributes:
+        name, original, output: the pair's, and file names.
+        original_sha256, output_sha256, plan_sha256: of the files; the last None where the audit found people itself.
+        kind: "image" or "video".
+        frames: of each file.
+        looks: frames that were looked at.
+        people: in the Plan.
+        faces: found in the original by the audit, counted once a look.
+        kept: of these, left as they were because the Plan says so.
+        kept_people: whose the Plan says so.
+        judged: of the faces, looked at by recognisers.
+        unfollowed: of the faces, covered but in no track, and so in no figure.
+    """
+
+    name: str
+    original: str
+    output: str
+    original_sha256: str
+    output_sha256: str
+    plan_sha256: str | None
+    kind: str
+    frames: int
+    looks: int
+    people: int
+    faces: int
+    kept: int
+    kept_people: int
+    judged: int
+    unfollowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A pair that could not be compared."""
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was seen. Holds embeddings: biometric data that stays in memory.
+
+    Attributes:
+        files, refused: pairs that were looked at, and those that could not be.
+        sightings: faces that were followed.
+        vectors: by recogniser (originals, anonymized), unit vectors of the sightings that have distances, in order.
+        uncovered, weakest: see there; of both only the first `MOST_PICTURES` keep their pictures.
+    """
+
+    files: tuple[FileEvidence, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    vectors: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=dict)
+    uncovered: tuple[Uncovered, ...] = ()
+    weakest: tuple[Weak, ...] = ()
+
+    def __add__(self, other: "Evidence") -> "Evidence":
+        return Evidence.together([self, other])
+
+    @staticmethod
+    def together(parts: Iterable["Evidence"]) -> "Evidence":
+        """Of many files, or of many machines, as one machine would have seen it all."""
+        some = list(parts)
+        known = [part.vectors for part in some if part.vectors]
+        names = list(known[0]) if known else []
+        return Evidence(
+            files=tuple(file for part in some for file in part.files),
+            refused=tuple(one for part in some for one in part.refused),
+            sightings=tuple(one for part in some for one in part.sightings),
+            vectors={
+                name: (
+                    np.concatenate([vectors[name][0] for vectors in known]),
+                    np.concatenate([vectors[name][1] for vectors in known]),
+                )
+                for name in names
+            },
+            uncovered=tuple(
+                one if i < MOST_PICTURES else replace(one, picture=b"")
+                for i, one in enumerate(one for part in some for one in part.uncovered)
+            ),
+            weakest=tuple(nsmallest(MOST_PICTURES, (w for part in some for w in part.weakest), key=lambda w: w.ahead)),
+        )
+
+
+def gather(
+    pairs: Sequence[Pair],
+    instruments: Instruments,
+    *,
+    far: float,
+    show_faces: bool = False,
+    silent_allowed: bool = False,
+    progress: Progress = silent,
+    done: Callable[[], None] = lambda: None,
+) -> Evidence:
+    """Looks at many pairs, one after the other; one that cannot be compared does not stop the others.
+
+    Args:
+        pairs: from `compare.find_pairs`.
+        instruments: what to look with.
+        far: false acceptance rate at which recognisers must be calibrated.
+        show_faces: whether pictures are left recognisable.
+        silent_allowed: whether an output may lack sound.
+        progress: told of every frame.
+        done: called after each pair.
+
+    Raises:
+        MasqueradeError: the only pair cannot be compared.
+        InputError: of several pairs none can be compared.
+        OptionError: a recogniser was not calibrated at that rate.
+    """
+    thresholds = {encoder.name: encoder.threshold(far) for encoder in instruments.encoders}
+    parts = []
+    for pair in pairs:
+        try:
+            parts.append(_Examination(pair, instruments, thresholds, show_faces, silent_allowed).examine(progress))
+        except MasqueradeError as error:
+            if len(pairs) == 1:
+                raise
+            parts.append(Evidence(refused=(Refused(pair.name, error.code, str(error)),)))
+        done()
+    if not any(part.files for part in parts):
+        raise InputError(f"none of {len(pairs)} pairs can be compared; the first: {parts[0].refused[0].message}")
+    return Evidence.together(parts)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A sighting whose flicker waits for the next frame."""
+
+    person: str
+    time: float
+    region: tuple[int, int, int, int]
+    """x, y, right, bottom in pixels."""
+    greys: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    distances: dict[str, float]
+    measures: dict[str, float]
+
+
+class _Examination:
+    """Of one pair."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        instruments: Instruments,
+        thresholds: Mapping[str, float],
+        show_faces: bool,
+        silent_allowed: bool,
+    ) -> None:
+        self._pair, self._with, self._thresholds = pair, instruments, thresholds
+        self._show, self._silent_allowed = show_faces, silent_allowed
+        self._sightings: list[Sighting] = []
+        self._vectors: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {
+            encoder.name: ([], []) for encoder in instruments.encoders
+        }
+        self._uncovered: list[Uncovered] = []
+        self._weak: list[Weak] = []
+        self._open: list[_Open] = []
+        self._looks = self._faces = self._kept = self._unfollowed = 0
+
+    def examine(self, progress: Progress) -> Evidence:
+        pair, digest = self._pair, sha256(self._pair.original)
+        self._plan = plan = self._read_plan(digest, progress)
+        self._known = plan.faces_by_frame()
+        frames = plan.source.frames
+        step = max(1, int(probe(pair.original).fps / LOOKS)) if plan.source.kind == "video" else 1
+        looks = range(min(step // 2, (frames - 1) // 2), frames, step)
+        scene = SameScene(pair, (plan.source.width, plan.source.height), self._places(frames))
+        done = 0
+        for before, after in walk(pair, silent_allowed=self._silent_allowed):
+            scene.add(before, after)
+            if self._open:
+                self._close((_rgb(before), _rgb(after)))
+            if before.index in looks:
+                self._look(before, _rgb(before), _rgb(after))
+            done += 1
+            progress("audit", done, frames)
+        scene.finish()
+        self._close(None)
+        return self._evidence(digest, done)
+
+    def _read_plan(self, digest: str, progress: Progress) -> Plan:
+        """The Plan of this original, or what the audit itself finds out."""
+        if self._pair.plan is None:
+            return analyze(self._pair.original, self._with.detector, progress=progress)
+        plan = Plan.load(self._pair.plan)
+        if plan.source.sha256 != digest:
+            raise PlanError(
+                f"the Plan was made for another file than {self._pair.original.name}",
+                path=self._pair.plan,
+                hint="Name the Plan by which this output was made",
+            )
+        return plan
+
+    def _places(self, frames: int) -> dict[int, list[Box]]:
+        """By frame, what may differ: whatever the Plan has anything to do with."""
+        manual = [one.box for one in self._plan.manual]
+        return {
+            frame: [tracked.face.box for _, tracked in self._known.get(frame, ())] + manual
+            for frame in (range(frames) if manual else self._known)
+        }
+
+    def _look(self, frame: Frame, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+        """One frame, before and after in RGB."""
+        self._looks += 1
+        found = _faces(self._with.detector, before)
+        now = _faces(self._with.detector, after) if found else []
+        for face in found:
+            self._faces += 1
+            person = self._whose(frame.index, face)
+            seen = TrackedFace(frame.index, face, Provenance.DETECTED)
+            if (person is not None and person.action == "keep") or not self._plan.scope.holds(seen, frame.time):
+                self._kept += 1
+                continue
+            self._check_covered(frame, face, before, after)
+            if person is None:
+                self._unfollowed += 1
+                continue
+            self._follow(f"{self._pair.name}#{person.id}", frame.time, face, now, before, after)
+
+    def _whose(self, frame: int, face: Face) -> Person | None:
+        """The person of the Plan whose face this is."""
+        best = max(self._known.get(frame, ()), key=lambda one: iou(one[1].face.box, face.box), default=None)
+        return best[0] if best is not None and iou(best[1].face.box, face.box) >= _SAME_PLACE else None
+
+    def _check_covered(self, frame: Frame, face: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+        why: Literal["unchanged", "not in the plan"] | None = None
+        if detail_kept(*(_grey(_region(image, face.box)) for image in (before, after))) >= UNCHANGED:
+            why = "unchanged"
+        elif self._pair.plan is not None and not self._treated(frame, face.box):
+            why = "not in the plan"
+        if why is not None:
+            picture = b"" if len(self._uncovered) >= MOST_PICTURES else self._picture(_region(before, face.box, 1.5))
+            self._uncovered.append(Uncovered(self._pair.name, frame.time, face.box, face.score, why, picture))
+
+    def _treated(self, frame: Frame, box: Box) -> bool:
+        """Whether the Plan covers most of a place in a frame."""
+        plan = self._plan
+        places = [
+            tracked.face.box.scaled(1 + 2 * plan.treatment.margin)
+            for person, tracked in self._known.get(frame.index, ())
+            if person.action == "replace" and plan.scope.holds(tracked, frame.time)
+        ]
+        places += [m.box for m in plan.manual if m.start <= frame.time and (m.end is None or frame.time <= m.end)]
+        return any(_share(box, place) >= _COVERED for place in places)
+
+    def _follow(
+        self,
+        person: str,
+        time: float,
+        face: Face,
+        now: Sequence[Face],
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+    ) -> None:
+        """One face from the original to the output."""
+        same = max(now, key=lambda other: iou(other.box, face.box), default=None)
+        if same is not None and iou(same.box, face.box) < _SAME_PLACE:
+            same = None
+        regions = _region(before, face.box), _region(after, face.box)
+        greys = _grey(regions[0]), _grey(regions[1])
+        around = _region(before, face.box, 2.0), _region(after, face.box, 2.0)
+        measures = {
+            "found": float(same is not None),
+            "sharpness": sharpness_kept(*greys),
+            "colour": colour_shift(*regions),
+            "boundary": boundary_visibility(_grey(around[0]), _grey(around[1])),
+        }
+        if same is not None:
+            measures |= self._utility(face, same, before, after)
+        distances = self._judge(person, time, face, same, before, after)
+        place = _inside(face.box, before)
+        self._open.append(_Open(person, time, place, greys, distances, measures))
+
+    def _utility(self, face: Face, same: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, float]:
+        measures: dict[str, float] = {}
+        marks = face.landmarks, same.landmarks
+        try:
+            if self._with.pose is not None:
+                poses = self._with.pose(before, face.box), self._with.pose(after, same.box)
+            elif marks[0] is not None and marks[1] is not None:
+                poses = head_pose(marks[0]), head_pose(marks[1])
+            else:
+                return measures
+            yaw, pitch, roll = pose_error(*poses).tolist()
+            measures |= {"yaw": yaw, "pitch": pitch, "roll": roll, "pose": float(np.linalg.norm([yaw, pitch, roll]))}
+            if self._with.landmarks is not None:
+                all_marks = self._with.landmarks(before, face.box), self._with.landmarks(after, same.box)
+                measures["landmarks"] = landmark_error(*all_marks, (36, 45))
+                (measures["mouth"], measures["eyes"]) = openness(all_marks[0])
+                (measures["mouth_after"], measures["eyes_after"]) = openness(all_marks[1])
+            elif marks[0] is not None and marks[1] is not None:
+                measures["landmarks"] = landmark_error(marks[0], marks[1])
+        except FaceError:  # landmarks that fix nothing: a face of which nothing can be measured
+            pass
+        return measures
+
+    def _judge(
+        self,
+        person: str,
+        time: float,
+        face: Face,
+        same: Face | None,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+    ) -> dict[str, float]:
+        """What every recogniser says; nothing where the face is too small or too unclear to say whose it is."""
+        if face.landmarks is None or face.score < SURE:
+            return {}
+        try:
+            crop, _ = align(before, face.landmarks, _SIDE)
+        except FaceError:
+            return {}
+        if quality(crop, face.landmarks, face.box) < GOOD:
+            return {}
+        # Where no face is found any more, the place where it was: whoever has the output can guess that too.
+        there = face.landmarks if same is None or same.landmarks is None else same.landmarks
+        distances: dict[str, float] = {}
+        for encoder in self._with.encoders:
+            try:
+                rows = encoder.embed(before, [face.landmarks])[0], encoder.embed(after, [there])[0]
+            except FaceError:  # of a face found in a blur, landmarks may fix nothing
+                rows = encoder.embed(before, [face.landmarks])[0], encoder.embed(after, [face.landmarks])[0]
+            for kept, row in zip(self._vectors[encoder.name], rows, strict=True):
+                kept.append(row)
+            distances[encoder.name] = float(1 - rows[0] @ rows[1])
+        self._note_weakness(person, time, face, before, after, distances)
+        return distances
+
+    def _note_weakness(
+        self,
+        person: str,
+        time: float,
+        face: Face,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+        distances: Mapping[str, float],
+    ) -> None:
+        ahead = {
+            name: min(distance, 2 - distance) - self._thresholds[name]
+            for name, distance in distances.items()
+            if name not in TRAINED_WITH
+        }
+        if not ahead:
+            return
+        nearest = min(ahead, key=lambda name: ahead[name])
+        worst = max((weak.ahead for weak in self._weak), default=np.inf)
+        if len(self._weak) < MOST_PICTURES or ahead[nearest] < worst:
+            pictures = [self._picture(_region(image, face.box, 1.5)) for image in (before, after)]
+            weak = Weak(self._pair.name, person, time, nearest, distances[nearest], ahead[nearest], *pictures)
+            self._weak = nsmallest(MOST_PICTURES, [*self._weak, weak], key=lambda one: one.ahead)
+
+    def _close(self, following: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> None:
+        """Flicker of the faces that wait for the next frame; without one there is none."""
+        for one in self._open:
+            if following is not None:
+                old, new = (_grey(_cut(image, one.region)) for image in following)
+                flow = flow_between(one.greys[0], old)
+                one.measures["flicker"] = warped_difference(one.greys[0], old, flow)
+                one.measures["flicker_after"] = warped_difference(one.greys[1], new, flow)
+            self._sightings.append(Sighting(self._pair.name, one.person, one.time, one.distances, one.measures))
+        self._open.clear()
+
+    def _evidence(self, digest: str, frames: int) -> Evidence:
+        pair, plan = self._pair, self._plan
+        record = FileEvidence(
+            name=pair.name,
+            original=pair.original.name,
+            output=pair.output.name,
+            original_sha256=digest,
+            output_sha256=sha256(pair.output),
+            plan_sha256=None if pair.plan is None else sha256(pair.plan),
+            kind=plan.source.kind,
+            frames=frames,
+            looks=self._looks,
+            people=len(plan.people),
+            faces=self._faces,
+            kept=self._kept,
+            kept_people=sum(person.action == "keep" for person in plan.people),
+            judged=sum(bool(sighting.distances) for sighting in self._sightings),
+            unfollowed=self._unfollowed,
+        )
+        vectors = {
+            encoder.name: (
+                _stacked(self._vectors[encoder.name][0], encoder.dimensions),
+                _stacked(self._vectors[encoder.name][1], encoder.dimensions),
+            )
+            for encoder in self._with.encoders
+        }
+        return Evidence(
+            files=(record,),
+            sightings=tuple(self._sightings),
+            vectors=vectors,
+            uncovered=tuple(self._uncovered),
+            weakest=tuple(self._weak),
+        )
+
+    def _picture(self, crop: NDArray[np.uint8]) -> bytes:
+        """A JPEG for the report, reduced to a few colours unless faces may be shown."""
+        if not self._show:
+            crop = np.asarray(cv2.resize(crop, (_HIDDEN, _HIDDEN), interpolation=cv2.INTER_AREA), np.uint8)
+        shown = cv2.resize(crop, (_SHOWN, _SHOWN), interpolation=cv2.INTER_LINEAR)
+        return cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def _faces(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:
+    return [face for face in detect_everywhere(detector, image) if face.score >= START_SCORE]
+
+
+def _rgb(frame: Frame) -> NDArray[np.uint8]:
+    return frame.thumbnail(frame.width, frame.height)
+
+
+def _region(image: NDArray[np.uint8], box: Box, factor: float = 1.0) -> NDArray[np.uint8]:
+    """What lies in a box and in the picture, shrunk to `_REGION` pixels where it is larger."""
+    return _cut(image, _inside(box.scaled(factor), image))
+
+
+def _inside(box: Box, image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """(x, y, right, bottom) of at least 8 pixels each way, or what the picture has."""
+    height, width = image.shape[:2]
+
+    def span(low: float, high: float, length: int) -> tuple[int, int]:
+        start, end = round(max(0.0, low)), round(min(float(length), high + 1))
+        if end - start < _LEAST_SIDE:
+            start = max(0, min(start, length - _LEAST_SIDE))
+            end = min(length, start + _LEAST_SIDE)
+        return start, end
+
+    (x, right), (y, bottom) = span(box.x1, box.x2, width), span(box.y1, box.y2, height)
+    return x, y, right, bottom
+
+
+def _cut(image: NDArray[np.uint8], region: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    x, y, right, bottom = region
+    part = image[y:bottom, x:right]
+    scale = _REGION / max(part.shape[:2])
+    if scale >= 1:
+        return np.ascontiguousarray(part)
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _grey(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _share(box: Box, place: Box) -> float:
+    """How much of a box lies in a place, 0 to 1."""
+    width = min(box.x2, place.x2) - max(box.x1, place.x1)
+    height = min(box.y2, place.y2) - max(box.y1, place.y1)
+    return max(0.0, width) * max(0.0, height) / (box.width * box.height)
+
+
+def _stacked(rows: Sequence[NDArray[np.float32]], dimensions: int) -> NDArray[np.float32]:
+    return np.stack(rows) if rows else np.zeros((0, dimensions), np.float32)

@@ -1,0 +1,482 @@
+"""Findings → one page for people, which needs no network, and the same numbers as JSON for machines.
+
+The page says the verdict first, then what it rests on, in plain words. Pictures are reduced to a few colours unless
+faces were asked for, because a report must not leak what it audits.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from masquerade.audit.evidence import LOOKS, SURE, UNCHANGED, Uncovered
+from masquerade.audit.intervals import Estimate
+from masquerade.audit.report_charts import distribution_chart, timeline_chart
+from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, at_least
+from masquerade.audit.report_markup import Child, Markup, inside, tag
+
+FORMAT = "masquerade-audit/1"
+
+NOT_PROTECTED = (
+    "body, posture and gait",
+    "clothes, tattoos, hair and ears outside the replaced place",
+    "the voice, and what is said",
+    "name tags, number plates, screens and other text",
+    "places, times, and who is with whom",
+    "people reflected in mirrors and windows, or shown on pictures, where no face was found",
+)
+
+_MOST_LINES = 12
+_MOST_ROWS = 40
+
+_PARTS = {
+    "trained with": "took part in training masquerade's swappers: shown, but it decides nothing",
+    "guard": "decides. It also checks every swapped face before that is written, so of those it finds few",
+    "none": "decides. It took no part in making this that masquerade knows of",
+}
+
+
+def as_json(findings: Findings) -> dict[str, Any]:
+    """Everything but the pictures, with the same numbers as the page."""
+    return {
+        "format": FORMAT,
+        "verdict": "pass" if findings.passed else "fail",
+        "checks": [asdict(check) for check in findings.checks],
+        "notes": list(findings.notes),
+        "uncovered": {
+            "sure": findings.sure,
+            "unsure": len(findings.uncovered) - findings.sure,
+            "sure_from_score": SURE,
+            "unchanged_from_detail_kept": UNCHANGED,
+            "faces": [
+                {
+                    "file": one.file,
+                    "time": round(one.time, 3),
+                    "box": [round(edge, 1) for edge in one.box],
+                    "score": round(one.score, 3),
+                    "why": one.why,
+                }
+                for one in findings.uncovered
+            ],
+        },
+        "recognisers": [{**asdict(one), "decides": one.decides} for one in findings.recognisers],
+        "weakest": [
+            {
+                "person": one.person,
+                "time": round(one.time, 3),
+                "recogniser": one.recogniser,
+                "distance": round(one.distance, 4),
+                "ahead": round(one.ahead, 4),
+            }
+            for one in findings.weakest
+        ],
+        "timelines": [
+            {
+                "person": one.person,
+                "recogniser": one.recogniser,
+                "threshold": one.threshold,
+                "times": [round(time, 3) for time in one.times],
+                "distances": [round(distance, 4) for distance in one.distances],
+            }
+            for one in findings.timelines
+        ],
+        "utility": [asdict(figure) for figure in findings.utility],
+        "quality": [asdict(figure) for figure in findings.quality],
+        "files": [asdict(file) for file in findings.files],
+        "refused": [asdict(one) for one in findings.refused],
+        "not_measured": list(findings.not_measured),
+        "not_protected": list(NOT_PROTECTED),
+        "policy": findings.policy.model_dump(mode="json"),
+        "detector": findings.detector,
+        "versions": dict(findings.versions),
+    }
+
+
+# The page
+
+
+def as_html(findings: Findings) -> str:
+    """The page, a whole HTML file."""
+    page = Template(files("masquerade.audit").joinpath("templates/report.html").read_text(encoding="utf-8"))
+    names = [file.output for file in findings.files]
+    about = names[0] if len(names) == 1 else f"{len(names)} files"
+    word = "passed" if findings.passed else "failed"
+    body = inside(
+        [
+            tag("h1", f"Audit of face anonymization: {about}"),
+            _verdict(findings),
+            _uncovered(findings),
+            _weakest(findings),
+            _recognition(findings),
+            _timelines(findings),
+            _figures(
+                "What was kept of each face",
+                "Whether anonymized faces still look the same way and do the same. The policy need not limit these: a "
+                "face that was blurred or painted over keeps none of it, and is not meant to.",
+                findings.utility,
+            ),
+            _figures("How it looks", "Whether one can see that something was replaced.", findings.quality),
+            _limits(findings),
+            _sources(findings),
+        ]
+    )
+    return page.substitute(title=inside(f"Audit {word}: {about}"), body=body)
+
+
+def _verdict(findings: Findings) -> Markup:
+    broken = [check for check in findings.checks if not check.passed]
+    looked = sum(file.looks for file in findings.files)
+    people = len({line.person for line in findings.timelines})
+    if findings.passed:
+        said = "Nothing was found that the policy forbids."
+    else:
+        said = (
+            f"{_counted(len(broken), 'limit', 'limits')} of the policy {'is' if len(broken) == 1 else 'are'} not kept."
+        )
+    scope = (
+        f"{_counted(findings.faces, 'face was', 'faces were')} found in {_counted(looked, 'frame', 'frames')} of "
+        f"{_counted(len(findings.files), 'original', 'originals')}. Recognisers could judge {findings.judged} of them, "
+        f"of {_counted(people, 'person', 'people')}."
+    )
+    return inside(
+        [
+            tag(
+                "div",
+                tag("strong", "Passed" if findings.passed else "Failed"),
+                said,
+                tag("ul", [tag("li", _say(check)) for check in broken]) if broken else None,
+                class_=f"verdict {'pass' if findings.passed else 'fail'}",
+                role="status",
+            ),
+            tag("p", scope),
+            tag("ul", [tag("li", note) for note in findings.notes]) if findings.notes else None,
+            _table(
+                "Every limit of the policy",
+                ["", "measured", "allowed", "kept"],
+                [
+                    [
+                        check.said,
+                        _amount(check, check.value),
+                        f"{'at least' if at_least(check.key) else 'at most'} {_amount(check, check.limit)}",
+                        tag("span", "yes" if check.passed else "no", class_="yes" if check.passed else "no"),
+                    ]
+                    for check in findings.checks
+                ],
+                numbers={1, 2},
+            ),
+        ]
+    )
+
+
+def _uncovered(findings: Findings) -> Markup:
+    """Faces that nobody covered: the worst that can be found, so it comes first."""
+    sure = [one for one in findings.uncovered if one.sure]
+    unsure = [one for one in findings.uncovered if not one.sure]
+    if not findings.uncovered:
+        said = "No face was found that was left as it was."
+    else:
+        said = (
+            f"{_counted(len(sure), 'face was', 'faces were')} left as they were, or lie where the Plan treats nothing; "
+            f"of {len(unsure)} more places the detector is not sure that they are faces. Each is counted once in each "
+            "frame that was looked at. Look at these moments of the output."
+        )
+    rows = [
+        [one.file, f"{one.time:.2f} s", ", ".join(f"{edge:.0f}" for edge in one.box), f"{one.score:.2f}", one.why]
+        for one in (sure + unsure)[:_MOST_ROWS]
+    ]
+    return inside(
+        [
+            tag("h2", "Faces that were not covered"),
+            tag("p", said),
+            _faces([(one, [one.picture]) for one in findings.uncovered if one.picture]),
+            _table(
+                _first_of(len(findings.uncovered), _MOST_ROWS),
+                ["file", "at", "box (x1, y1, x2, y2)", "detector's score", "why"],
+                rows,
+                numbers={1, 3},
+            )
+            if rows
+            else None,
+            tag(
+                "p",
+                f"The audit's own detector ({findings.detector}) looked at each original about {LOOKS:g} times a "
+                f"second. A face counts as left as it was where {100 * UNCHANGED:.0f} % or more of its fine detail is "
+                f"in the output; as sure from a score of {SURE:g}.",
+                class_="soft",
+            ),
+        ]
+    )
+
+
+def _weakest(findings: Findings) -> Markup | None:
+    if not findings.weakest:
+        return None
+    faces = [
+        tag(
+            "figure",
+            tag("div", _image(one.before, "before"), _image(one.after, "after"), class_="pair"),
+            tag(
+                "figcaption",
+                f"{one.person} at {one.time:.2f} s: distance {one.distance:.2f} by {one.recogniser}, ",
+                tag("span", f"recognised by {-one.ahead:.2f}", class_="no")
+                if one.ahead < 0
+                else f"{one.ahead:.2f} from being recognised",
+            ),
+        )
+        for one in findings.weakest
+    ]
+    return inside(
+        [
+            tag("h2", "The weakest faces"),
+            tag(
+                "p",
+                "Those that came nearest to being recognised, before and after. The pictures are coarse on purpose, so "
+                "that this report can be passed on; the option --show-faces makes them clear.",
+            ),
+            tag("div", faces, class_="faces"),
+        ]
+    )
+
+
+def _recognition(findings: Findings) -> Markup | None:
+    judges = [one for one in findings.recognisers if one.retrieval]
+    if not judges:
+        return None
+    parts: list[Child] = [
+        tag("h2", "Can the people be found again?"),
+        tag(
+            "p",
+            "A recogniser turns a face into a direction; the cosine distance of two directions is 0 for the same "
+            "picture, about 1 for two strangers, and 2 for opposites. Below its threshold it takes two faces for one "
+            "person. Each anonymized face was searched for among all original faces.",
+        ),
+    ]
+    for one in judges:
+        parts.append(_judge(one))
+    return inside(parts)
+
+
+def _judge(one: Recogniser) -> Markup:
+    found = one.retrieval
+    assert found is not None
+    rows: list[Sequence[Child]] = [
+        _estimated("Found (ID)", "the nearest original is the person, and nearer than the threshold", found.id),
+        _estimated("Found by negation (¬ID)", "the same with the direction turned round", found.neg_id),
+        _estimated(
+            "Verified", "an original of the person is nearer than the threshold, whoever else is", found.verified
+        ),
+        _estimated(
+            "Nearest, threshold or not (rank-1)", f"chance is about {1 / found.gallery_people:.0%}", found.rank1
+        ),
+        _estimated("People recognised at least once", "in any look, plainly or by negation", found.people),
+        _estimated("Linked between files", "tracks of one person whose anonymized faces match", one.links.linked),
+        _estimated("Strangers linked between files", "what to compare that with", one.links.strangers),
+    ]
+    if one.drift is not None:
+        rows.append(_estimated("Change over time (M_tc)", one.drift.gloss, one.drift.estimate, share=False))
+        rows.append(
+            _estimated("Change over time of the original", "what to compare that with", one.drift.before, share=False)
+        )
+    shown = one.distribution
+    return inside(
+        [
+            tag("h3", f"By {one.name}"),
+            tag(
+                "p",
+                f"It {_PARTS[one.part]}. Threshold {one.threshold:.3f} ({one.low:.3f} to {one.high:.3f}), at which it "
+                f"takes {one.far:.1%} of pairs of strangers for one person (measured on {one.data}). Gallery: "
+                f"{found.gallery} original faces of {_counted(found.gallery_people, 'person', 'people')}.",
+                class_="soft",
+            ),
+            distribution_chart(shown, one.threshold) if shown else None,
+            _table(None, ["", "measured", "95 % interval", "faces", "people"], rows, numbers={1, 2, 3, 4}),
+        ]
+    )
+
+
+def _timelines(findings: Findings) -> Markup | None:
+    lines = [line for line in findings.timelines if len(line.times) > 1]
+    if not lines:
+        return None
+    return inside(
+        [
+            tag("h2", "Person by person"),
+            tag(
+                "p",
+                f"How far each person's face is from itself before, moment by moment: of {len(lines)} people the "
+                f"{min(len(lines), _MOST_LINES)} who come nearest to being recognised. In a shaded zone they are, "
+                "above by negation. Of each person the recogniser is shown that came nearest.",
+            ),
+            [
+                tag("figure", tag("figcaption", f"{line.person}, by {line.recogniser}"), timeline_chart(line))
+                for line in lines[:_MOST_LINES]
+            ],
+        ]
+    )
+
+
+def _figures(title: str, said: str, figures: Sequence[Figure]) -> Markup:
+    rows: list[Sequence[Child]] = []
+    for figure in figures:
+        name = inside([figure.title, tag("small", f"{figure.gloss}. By {figure.how}.")])
+        if figure.estimate is None:
+            rows.append([name, "not measured", "", "", "", ""])
+            continue
+        share = figure.unit == "share"
+        before = "" if figure.before is None else _number(figure.before.value, figure.unit)
+        rows.append([name, _number(figure.estimate.value, figure.unit), before, *_spread(figure.estimate, share=share)])
+    heads = ["", "measured", "original", "95 % interval", "faces", "people"]
+    return inside([tag("h2", title), tag("p", said), _table(None, heads, rows, numbers={1, 2, 3, 4, 5})])
+
+
+def _limits(findings: Findings) -> Markup:
+    return inside(
+        [
+            tag("h2", "What this audit does not say"),
+            tag("h3", "Not measured"),
+            tag("ul", [tag("li", one) for one in findings.not_measured]),
+            tag("h3", "Not protected by replacing faces"),
+            tag("ul", [tag("li", one) for one in NOT_PROTECTED]),
+            tag(
+                "p",
+                "That no recogniser here finds a person does not prove that none can. Intervals hold in 95 of 100 "
+                "cases, for people like these.",
+            ),
+        ]
+    )
+
+
+def _sources(findings: Findings) -> Markup:
+    files_ = [
+        [
+            inside([file.output, tag("small", f"of {file.original}")]),
+            str(file.frames),
+            str(file.looks),
+            str(file.faces),
+            str(file.judged),
+            inside(
+                [
+                    tag("div", "original ", tag("code", file.original_sha256)),
+                    tag("div", "output ", tag("code", file.output_sha256)),
+                    tag("div", "Plan ", tag("code", file.plan_sha256 or "none was given")),
+                ]
+            ),
+        ]
+        for file in findings.files
+    ]
+    weights = [[one.name, tag("code", one.sha256)] for one in findings.recognisers]
+    made = ", ".join(f"{name} {number}" for name, number in findings.versions.items())
+    return inside(
+        [
+            tag("h2", "What was looked at, and with what"),
+            _table("Files, and the SHA-256 of each", ["file", "frames", "looks", "faces", "judged", "SHA-256"], files_),
+            _table(
+                "Pairs that could not be compared, and are in no figure",
+                ["file", "code", "why"],
+                [[one.name, tag("code", one.code), one.message] for one in findings.refused],
+            )
+            if findings.refused
+            else None,
+            _table("Recognisers, and the SHA-256 of their weights", ["name", "SHA-256"], weights),
+            tag(
+                "details",
+                tag("summary", "The policy"),
+                tag("pre", tag("code", findings.policy.model_dump_json(indent=2))),
+            ),
+            tag("footer", tag("p", f"{FORMAT}; {made}; detector {findings.detector}", class_="soft")),
+        ]
+    )
+
+
+# Pieces
+
+
+def _table(
+    caption: str | None,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Child]],
+    numbers: frozenset[int] | set[int] = frozenset(),
+) -> Markup:
+    def kind(column: int) -> str | None:
+        return "n" if column in numbers else None
+
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("caption", caption) if caption else None,
+            tag("thead", tag("tr", [tag("th", head, scope="col", class_=kind(i)) for i, head in enumerate(heads)])),
+            tag("tbody", [tag("tr", [tag("td", cell, class_=kind(i)) for i, cell in enumerate(row)]) for row in rows]),
+        ),
+        class_="scroll",
+    )
+
+
+def _faces(faces: Sequence[tuple[Uncovered, Sequence[bytes]]]) -> Markup | None:
+    if not faces:
+        return None
+    shown = [
+        tag(
+            "figure",
+            tag("div", [_image(picture, "face") for picture in pictures], class_="pair"),
+            tag("figcaption", f"{one.file} at {one.time:.2f} s, {one.why}"),
+        )
+        for one, pictures in faces
+    ]
+    return tag("div", shown, class_="faces")
+
+
+def _image(picture: bytes, said: str) -> Markup:
+    return tag("img", src=f"data:image/jpeg;base64,{b64encode(picture).decode()}", alt=said)
+
+
+def _estimated(title: str, gloss: str, estimate: Estimate | None, *, share: bool = True) -> Sequence[Child]:
+    name = inside([title, tag("small", gloss)])
+    if estimate is None:
+        return [name, "–", "", "", ""]
+    return [name, _number(estimate.value, "share" if share else ""), *_spread(estimate, share=share)]
+
+
+def _spread(estimate: Estimate, *, share: bool) -> list[Child]:
+    unit = "share" if share else ""
+    if estimate.low is None or estimate.high is None:
+        interval = "too few people"
+    else:
+        interval = f"{_number(estimate.low, unit)} – {_number(estimate.high, unit)}"
+    return [interval, str(estimate.count), str(estimate.people)]
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    if unit == "°":
+        return f"{value:.1f}°"
+    said = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{said} {unit}".strip()
+
+
+_SHARES = frozenset({"id", "neg_id", "people", "linked", "found"})
+
+
+def _amount(check: Check, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if check.key in _SHARES else f"{value:g}" if value == round(value) else f"{value:.3f}"
+
+
+def _say(check: Check) -> str:
+    """A broken limit as a sentence."""
+    if check.value is None:
+        return f"{check.said}."
+    allowed = "at least" if at_least(check.key) else "at most"
+    return f"{_amount(check, check.value)} {check.said}; allowed: {allowed} {_amount(check, check.limit)}."
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _first_of(count: int, most: int) -> str | None:
+    return f"The first {most} of {count}; all are in the JSON" if count > most else None
