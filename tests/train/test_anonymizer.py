@@ -11,6 +11,7 @@ from masquerade.train.anonymizer import (  # noqa: E402
     fgsm,
     jpeg,
     low_resolution,
+    oval,
     published,
     quantised,
     uniform_noise,
@@ -43,12 +44,19 @@ def shown(swapper, crops, identities, *defences, reconstruct=None):
     return Anonymizer("swapper", swapper, named, reconstruct)(crops, identities)
 
 
-def test_what_is_shown_is_an_8_bit_picture_of_what_the_swapper_makes(swapper, crops, identities):
+def test_what_is_shown_is_an_8_bit_picture_with_what_the_swapper_makes_where_the_face_is(swapper, crops, identities):
     made = shown(swapper, crops, identities)
     levels = made * 127.5 + 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+    face, around = oval(128)[0] == 1, oval(128)[0] == 0
+    assert face.float().mean() > 0.4 and around.float().mean() > 0.1
     with torch.no_grad():
-        torch.testing.assert_close(made, swapper(crops, identities).crops.clamp(-1, 1), atol=1 / 255 + 1e-5, rtol=0)
+        expected = swapper(crops, identities).crops.clamp(-1, 1)
+    torch.testing.assert_close(made[..., face], expected[..., face], atol=1 / 255 + 1e-5, rtol=0)
+    torch.testing.assert_close(made[..., around], crops[..., around])
+    hole = Anonymizer("hole")(crops, identities)
+    assert len(hole[..., face].unique()) == 1
+    torch.testing.assert_close(hole[..., around], crops[..., around])
     assert not any(weight.requires_grad for weight in swapper.parameters())
 
 
@@ -127,19 +135,25 @@ def test_parameter_noise_is_drawn_anew_and_leaves_the_swapper_as_it_was(swapper,
     torch.manual_seed(5)
     again, other = anonymizer(crops, identities), anonymizer(crops, identities)
     torch.testing.assert_close(first, again)
-    assert (first - other).abs().mean() > 0.005 and (first - plain).abs().mean() > 0.005
+    assert (first - other).abs().mean() > 0.002 and (first - plain).abs().mean() > 0.002
     assert all(map(torch.equal, before, swapper.parameters()))
 
 
 def test_defences_meet_the_picture_where_they_say(swapper, crops, identities):
-    plain = shown(swapper, crops, identities)
+    def around(face, old=crops):
+        """As it is published: the oval of the face, and the old surroundings."""
+        return published(torch.lerp(old, face, oval(128)))
+
+    with torch.no_grad():
+        plain = around(swapper(crops, identities).crops.clamp(-1, 1))
+        seen_small = around(swapper(low_resolution(crops, 16), identities).crops.clamp(-1, 1))
+        again = around(swapper(plain, identities).crops.clamp(-1, 1), plain)
+    small, coded = ("low_resolution", 16.0), ("jpeg", 50.0)
+    torch.testing.assert_close(shown(swapper, crops, identities, small), seen_small)
+    torch.testing.assert_close(shown(swapper, crops, identities, ("again", 1.0)), again)
+    torch.testing.assert_close(shown(swapper, crops, identities, coded), around(jpeg(plain, 50), plain))
     torch.testing.assert_close(
-        shown(swapper, crops, identities, ("low_resolution", 16.0)),
-        shown(swapper, low_resolution(crops, 16), identities),
+        shown(swapper, crops, identities, small, coded), around(jpeg(seen_small, 50), seen_small)
     )
-    torch.testing.assert_close(shown(swapper, crops, identities, ("again", 1.0)), shown(swapper, plain, identities))
-    torch.testing.assert_close(shown(swapper, crops, identities, ("jpeg", 50.0)), published(jpeg(plain, 50)))
-    both = shown(swapper, crops, identities, ("low_resolution", 16.0), ("jpeg", 50.0))
-    torch.testing.assert_close(both, published(jpeg(shown(swapper, low_resolution(crops, 16), identities), 50)))
     guarded = shown(swapper, crops, identities, ("fgsm", 0.1), reconstruct=lambda x: x)
-    torch.testing.assert_close(guarded, published(plain + 0.1 * plain.sign()))
+    torch.testing.assert_close(guarded, around((plain + 0.1 * plain.sign()).clamp(-1, 1), plain))

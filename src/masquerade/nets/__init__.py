@@ -11,9 +11,12 @@ from masquerade.nets.fiva import FIVA
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.import_keras import import_facedancer
 from masquerade.nets.patches import PatchDiscriminator
+from masquerade.nets.reconstruction import ADVERSARIES, Reconstructor
 from masquerade.nets.simswap import SimSwap
+from masquerade.nets.veiled import Veiled
 
 __all__ = [
+    "ADVERSARIES",
     "CIAGAN",
     "CONFIGURATIONS",
     "FIVA",
@@ -30,7 +33,9 @@ __all__ = [
     "Generator",
     "Guard",
     "PatchDiscriminator",
+    "Reconstructor",
     "SimSwap",
+    "Veiled",
     "import_facedancer",
     "to_onnx",
 ]

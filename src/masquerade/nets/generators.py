@@ -11,10 +11,12 @@ from masquerade.nets.facedancer import CONFIGURATIONS, FaceDancer
 from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.fiva import FIVA
 from masquerade.nets.simswap import SimSwap
+from masquerade.nets.veiled import Veiled
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
     **{f"facedancer-{name}": partial(FaceDancer, configuration) for name, configuration in CONFIGURATIONS.items()},
     "compact": Compact,
+    **{f"veiled-{seen}": partial(Veiled, seen=seen) for seen in (8, 16, 32)},
     "simswap": SimSwap,
     "faceshifter": FaceShifter,
     "fiva": FIVA,

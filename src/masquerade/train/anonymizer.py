@@ -1,11 +1,13 @@
 """What an adversary is shown: faces anonymized on the training device, defended or not.
 
-The adversary is a black-box one, it gets pairs of originals and results and nothing else. It sees the whole crop, as
-8-bit pixels before any video encoder touched them, which is more than a published video shows.
+The adversary is a black-box one, it gets pairs of originals and results and nothing else. It sees what a picture shows
+after `swap.blend` has put the face into it: the new face in a soft oval, the old surroundings around it, in 8 bits and
+before any video encoder touched them.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import cv2
@@ -16,7 +18,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from masquerade.faces.align import template
 from masquerade.nets.base import Generator
+from masquerade.swap.blend import face_mask
 from masquerade.swap.redact import BLUR_SIGMA, CELLS_ACROSS
 from masquerade.train.conditions import conditions
 from masquerade.train.grids import pixels
@@ -58,12 +62,18 @@ class Anonymizer(nn.Module):
     def forward(self, crops: Tensor, identities: Tensor) -> Tensor:
         # Half precision would add noise of its own, which the published pictures do not have.
         with torch.autocast(crops.device.type, enabled=False):
+            target = crops
             for defence in self.defences:
-                crops = _BEFORE[defence.kind](crops, defence.strength) if defence.kind in _BEFORE else crops
-            shown = published(self._anonymized(crops, identities))
+                target = _BEFORE[defence.kind](target, defence.strength) if defence.kind in _BEFORE else target
+            shown = self._put_into(crops, self._anonymized(target, identities))
             for defence in self.defences:
-                shown = published(self._after(shown, identities, defence))
+                shown = self._put_into(shown, self._after(shown, identities, defence))
             return shown
+
+    def _put_into(self, old: Tensor, new: Tensor) -> Tensor:
+        """As it is published: `new` where the face is."""
+        new = new.float().clamp(-1, 1)
+        return published(new if self.method in WHOLE else torch.lerp(old, new, oval(old.shape[-1]).to(old)))
 
     def _anonymized(self, crops: Tensor, identities: Tensor) -> Tensor:
         if self.method != "swapper":
@@ -83,13 +93,19 @@ class Anonymizer(nn.Module):
     def _after(self, shown: Tensor, identities: Tensor, defence: Defence) -> Tensor:
         if defence.kind == "again":
             for _ in range(round(defence.strength)):
-                shown = published(self._anonymized(shown, identities))
+                shown = self._anonymized(shown, identities)
         elif defence.kind == "fgsm":
             assert self._reconstruct is not None
             shown = fgsm(shown, defence.strength, self._reconstruct)
         elif defence.kind in _AFTER:
             shown = _AFTER[defence.kind](shown, defence.strength)
         return shown
+
+
+@cache
+def oval(side: int) -> Tensor:
+    """(1, side, side): 1 on the face of an aligned crop, 0 where `swap.blend` leaves the picture as it was."""
+    return torch.from_numpy(face_mask(template(side), side))[None]
 
 
 def published(crops: Tensor) -> Tensor:
@@ -156,8 +172,11 @@ REDACTIONS: dict[str, Change] = {
     "blur": blurred,
     "pixelate": pixelated,
     "solid": torch.zeros_like,
+    "hole": torch.zeros_like,
     "none": torch.Tensor.clone,
 }
+WHOLE = ("blur", "pixelate", "solid")
+"""They cover a face's surroundings too: a margin of 0.3 is about the whole crop."""
 _BEFORE: dict[str, Callable[[Tensor, float], Tensor]] = {"low_resolution": low_resolution, "quantised": quantised}
 _AFTER: dict[str, Callable[[Tensor, float], Tensor]] = {"noise": uniform_noise, "jpeg": jpeg}
 

@@ -46,7 +46,6 @@ from masquerade.train.teachers import poses
 Faces = NDArray[np.uint8]
 
 ROWS = [
-    "swapper",
     "swapper+parameters-0.1",
     "swapper+fgsm-0.15",
     "swapper+noise-0.15",
@@ -59,11 +58,12 @@ ROWS = [
     "none+low_resolution-32",
     "none+low_resolution-16",
     "none+low_resolution-8",
+    "hole",
     "blur",
     "pixelate",
     "solid",
 ]
-"""Those of the thesis's table 5.8 first, then others, then the bottleneck alone, then redactions."""
+"""Those of the thesis's table 5.8 first, then others, then the bottleneck alone and no face at all, then redactions."""
 
 
 @dataclass(frozen=True, slots=True)

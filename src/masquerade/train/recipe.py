@@ -212,6 +212,9 @@ class SwapperRecipe(_Strict):
     name: str
     network: Literal[
         "compact",
+        "veiled-8",
+        "veiled-16",
+        "veiled-32",
         "facedancer-baseline-1",
         "facedancer-baseline-2",
         "facedancer-a",
@@ -252,14 +255,14 @@ class SwapperRecipe(_Strict):
             "a target has no number to be its own source or to change back to": data.people and data.same + loss.cycle,
             "perceptual needs a face in each batch that is its own source": loss.perceptual
             and not round(data.same * self.schedule.batch),
-            "compact has no width": self.network == "compact" and self.width is not None,
+            f"{self.network} has no width": self.network.startswith(("compact", "veiled")) and self.width is not None,
         }
         if found := [message for message, holds in wrong.items() if holds]:
             raise ValueError("; ".join(found))
         return self
 
 
-Method = Literal["swapper", "blur", "pixelate", "solid", "none"]
+Method = Literal["swapper", "blur", "pixelate", "solid", "hole", "none"]
 
 
 class Defence(_Strict):
@@ -281,8 +284,10 @@ class Victim(_Strict):
     """What is attacked.
 
     Attributes:
-        method: "swapper", one of the redactions of `swap.redact` at its strength 1, or "none": with a bottleneck
-            before it, that shows how much passes the bottleneck itself, whatever network sits behind it.
+        method: "swapper", or one of the redactions of `swap.redact` at its strength 1 ("blur", "pixelate", "solid").
+            Two are there to compare with: after "hole" the face is blank and what surrounds it is as it was, as after
+            every swap; after "none" all is, and a bottleneck before it shows what passes the bottleneck, whatever
+            network sits behind it.
         network: of a swapper, which of `nets.generators`.
         defences: in the order in which they are applied. Whoever trains on defended faces is an adaptive adversary.
         surrogate: the run whose adversary "fgsm" knows, by its name in the folder of runs.
