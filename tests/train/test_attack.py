@@ -80,6 +80,9 @@ def test_an_attack_trains_goes_on_and_says_how_far_it_got(place):
 
     stored = attack.read_adversary(folder / engine.CHECKPOINT, recipe).state_dict()
     assert all(torch.equal(weight, stored[name]) for name, weight in whole.state_dict().items())
+    exported = attack.read_adversary(folder / "adversary.onnx", recipe).state_dict()
+    assert all(torch.allclose(weight, exported[name], atol=1e-3) for name, weight in whole.state_dict().items())
+    assert attack.from_json(attack.as_json(attack.from_json([said]))) == attack.from_json([said])
     again = run(place, recipe, swapper=place / "swapper.onnx")
     assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
 
@@ -91,7 +94,7 @@ def test_an_attack_trains_goes_on_and_says_how_far_it_got(place):
             "schedule": recipe.schedule.model_copy(update={"epochs": 0.5}),
         }
     )
-    run(place, defended, swapper=place / "swapper.onnx", start=folder / engine.CHECKPOINT)
+    run(place, defended, swapper=place / "swapper.onnx", start=folder)
     assert (place / "runs" / "defended" / "outcome.json").is_file()
 
 

@@ -23,15 +23,16 @@ def one_thread():
 
 
 def test_a_row_says_what_is_published():
-    found = victim("swapper+low_resolution-24+jpeg-50", "base")
-    assert found.method == "swapper" and not found.surrogate
+    base = read_recipe("attack-compact")
+    found = victim("swapper+low_resolution-24+jpeg-50", base)
+    assert found.method == "swapper" and found.network == base.victim.network and not found.surrogate
     assert [(one.kind, one.strength) for one in found.defences] == [("low_resolution", 24), ("jpeg", 50)]
-    assert victim("swapper+fgsm-0.15", "base").surrogate == "base"
+    assert victim("swapper+fgsm-0.15", base).surrogate == base.name
     for row in ROWS:
-        victim(row, "base")
+        victim(row, base)
     for nonsense in ("swap", "swapper+jpeg", "swapper+magic-3", "swapper+jpeg-x", "blur+noise--1"):
         with pytest.raises(OptionError, match="names no defence"):
-            victim(nonsense, "base")
+            victim(nonsense, base)
 
 
 def test_an_adaptive_adversary_differs_in_what_she_sees_and_how_long():
@@ -70,6 +71,8 @@ def test_rows_are_trained_once_and_printed(tmp_path, capsys):
     assert said["adaptive"][0]["recogniser"] == "guard" and said["pose"] is None
     # Uniform noise of 0.15 of half the range moves a pixel by 0.075 of it on average, where there is a face.
     assert said["pixels"] == pytest.approx(0.075 * 127.5 * float(oval(128).mean()), rel=0.15)
-    before = (tmp_path / "runs" / "tiny-solid" / "checkpoint.pt").stat().st_mtime_ns
+    # What is stored is enough to print the table again, on a machine that holds no checkpoint.
+    for checkpoint in (tmp_path / "runs").rglob("checkpoint.pt"):
+        checkpoint.unlink()
     assert run() == printed
-    assert (tmp_path / "runs" / "tiny-solid" / "checkpoint.pt").stat().st_mtime_ns == before
+    assert not list((tmp_path / "runs").rglob("checkpoint.pt"))

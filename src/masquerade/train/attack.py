@@ -8,7 +8,7 @@ part in any training are asked whether they find the original in what it makes o
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from masquerade.train import engine
 from masquerade.train.anonymizer import Anonymizer
 from masquerade.train.data import SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
 from masquerade.train.encoder import embed
-from masquerade.train.export import averaged_generator, read_encoder, read_generator
+from masquerade.train.export import averaged_generator, export_generator, read_encoder, read_generator
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial
 from masquerade.train.losses.identity import identity
@@ -49,7 +49,7 @@ LOOKED_AT = 240
 """Faces that validation during training looks at."""
 JUDGED = 600
 """Faces that the attack is judged by at its end."""
-OUTCOME = "outcome.json"
+OUTCOME, EXPORTED = "outcome.json", "adversary.onnx"
 _COLUMNS = 12
 """Triplets in a grid."""
 _BATCH = 24
@@ -65,6 +65,7 @@ class AttackTraining:
         encoder: says to the adversary who is seen in an anonymized face.
         recognisers: compare what it makes with the original.
         examination: how far it got; None where nobody asks.
+        grids: folder for triplets as training goes on.
     """
 
     averaged = ("generator",)
@@ -77,6 +78,7 @@ class AttackTraining:
         encoder: nn.Module,
         recognisers: list[Recogniser],
         examination: "Examination | None" = None,
+        grids: Path = Path(),
     ) -> None:
         self._loss = recipe.loss
         self._device = engine.device_of_choice()
@@ -87,7 +89,7 @@ class AttackTraining:
         self._encoder = self._placed(encoder)
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
         self._reconstruct = self._placed(Reconstructor(generator, self._encoder))
-        self._examination = examination
+        self._examination, self._grids = examination, grids
         self.modules: dict[str, nn.Module] = {"generator": generator}
         if recipe.loss.adversarial:
             self.modules["discriminator"] = self._placed(build_discriminator(recipe.discriminator, recipe.side))
@@ -160,7 +162,8 @@ class AttackTraining:
             return {}
         generator = averages["generator"]
         assert isinstance(generator, Generator)
-        found = self._examination.look(Reconstructor(generator, self._encoder), self._anonymizer, self._done)
+        picture = self._grids / f"{self._done:07d}.png"
+        found = self._examination.look(Reconstructor(generator, self._encoder), self._anonymizer, picture)
         return {
             f"{one.recogniser}_{name}": getattr(one, name).share for one in found for name in ("id", "ra", "chance")
         }
@@ -258,7 +261,6 @@ class Examination:
         population: embeddings of the people that trained, from whose distribution identities are drawn.
         count: how many of the faces are attacked, evenly picked.
         side: of the crops that the anonymizer and the adversary take.
-        folder: gets a grid of triplets each time: originals, anonymized, guesses.
     """
 
     def __init__(
@@ -269,46 +271,52 @@ class Examination:
         *,
         count: int,
         side: int,
-        folder: Path,
         seed: int,
     ) -> None:
-        self._faces, self._known, self._side, self._folder, self._seed = faces, known, side, folder, seed
+        self._faces, self._known, self._side, self._seed = faces, known, side, seed
         self.rows = np.unique(np.linspace(0, len(faces) - 1, count).astype(int))
         rng = np.random.default_rng(seed)
         self._identities = fit_distribution(population).sample(len(self.rows), rng)
 
-    def look(self, reconstruct: nn.Module, anonymizer: nn.Module, step: int) -> list[Outcome]:
-        """One outcome for each recogniser; `step` names the grid."""
-        shown, guess = self.attacked(reconstruct, anonymizer)
-        self.draw(shown, guess, self._folder / f"{step:07d}.png")
+    def look(self, reconstruct: nn.Module, anonymizer: nn.Module, picture: Path) -> list[Outcome]:
+        """One outcome for each recogniser; draws some triplets."""
+        shown = self.published(anonymizer)
+        guess = self.guessed(reconstruct, shown)
+        self.draw(shown, guess, picture)
         return self.outcomes(shown, guess)
 
+    @torch.no_grad()
+    def published(self, anonymizer: nn.Module) -> Faces:
+        """The faces anonymized, uint8 RGB (n, side, side, 3); the same at every call."""
+        torch.manual_seed(self._seed)
+        return self._batchwise(self._faces.faces[self.rows], anonymizer, torch.from_numpy(self._identities))
+
+    @torch.no_grad()
+    def guessed(self, reconstruct: nn.Module, shown: Faces) -> Faces:
+        """What an adversary makes of them, likewise."""
+        return self._batchwise(shown, reconstruct.eval())
+
+    def _batchwise(self, faces: Faces, network: nn.Module, *others: Tensor) -> Faces:
+        device = engine.device_of_choice()
+        made = []
+        for start in range(0, len(faces), _BATCH):
+            some = slice(start, start + _BATCH)
+            crops = _network_input(torch.from_numpy(at_side(faces[some], self._side)).to(device))
+            made.append(pixels(network(crops, *(other[some].to(device) for other in others))))
+        return np.concatenate(made)
+
     def outcomes(self, shown: Faces, guess: Faces) -> list[Outcome]:
-        """One for each recogniser, of what `attacked` gives."""
+        """One for each recogniser, of what `published` and `guessed` give."""
+        shown, guess = at_side(shown, SIDE), at_side(guess, SIDE)
         return [
             outcome(name, known, self._faces.people, self.rows, map_batches(ask, shown), map_batches(ask, guess))
             for name, (ask, known) in self._known.items()
         ]
 
-    @torch.no_grad()
-    def attacked(self, reconstruct: nn.Module, anonymizer: nn.Module) -> tuple[Faces, Faces]:
-        """The faces anonymized, and what the adversary makes of them; uint8 RGB (n, 128, 128, 3) each."""
-        device = next(reconstruct.parameters()).device
-        reconstruct.eval()
-        torch.manual_seed(self._seed)
-        shown, guess = [], []
-        for start in range(0, len(self.rows), _BATCH):
-            originals = at_side(self._faces.faces[self.rows[start : start + _BATCH]], self._side)
-            given = torch.from_numpy(self._identities[start : start + _BATCH]).to(device)
-            changed = anonymizer(_network_input(torch.from_numpy(originals).to(device)), given)
-            shown.append(at_side(pixels(changed), SIDE))
-            guess.append(at_side(pixels(reconstruct(changed)), SIDE))
-        return np.concatenate(shown), np.concatenate(guess)
-
     def draw(self, shown: Faces, guess: Faces, path: Path) -> None:
         """A picture of a dozen triplets, from top to bottom: original, anonymized, guess."""
         some = np.linspace(0, len(self.rows) - 1, _COLUMNS).astype(int)
-        write_grid([self.originals()[some], shown[some], guess[some]], path)
+        write_grid([at_side(row[some], SIDE) for row in (self.originals(), shown, guess)], path)
 
     def originals(self) -> Faces:
         """The faces that are attacked, uint8 RGB (n, 128, 128, 3)."""
@@ -330,9 +338,10 @@ def train_attack(
     Args:
         recipe: everything but places.
         data, teachers, workers: as for `swapper.train_swapper`; dlib's network is asked if `teachers` holds it.
-        work: gets `cache/` (shared between recipes) and a folder of the recipe's name, in it `outcome.json` and
-            `triplets.png`.
-        start: a checkpoint of another attack to begin with, as an adversary will that has broken an earlier version.
+        work: gets `cache/` (shared between recipes) and a folder of the recipe's name, in it at the end
+            `outcome.json`, `triplets.png` and the adversary, `adversary.onnx`.
+        start: another attack's checkpoint or exported adversary to begin with, as somebody will who has broken an
+            earlier version.
         swapper: the one that is attacked, a checkpoint or an exported file; None for that of the run `swapper-128`.
 
     Returns:
@@ -349,17 +358,25 @@ def train_attack(
         generator.load_state_dict(read_adversary(start, recipe).state_dict())
     anonymizer = build_anonymizer(recipe, recipe.victim, work, swapper)
     recognisers = [RECOGNISERS[name](teachers) for name in recipe.loss.recognisers]
-    examination = archives.examination(LOOKED_AT, work / recipe.name / "grids", teachers, thorough=False)
-    training = AttackTraining(recipe, generator, anonymizer, build_encoder(), recognisers, examination)
+    folder = work / recipe.name
+    examination = archives.examination(LOOKED_AT, teachers, thorough=False)
+    training = AttackTraining(
+        recipe, generator, anonymizer, build_encoder(), recognisers, examination, folder / "grids"
+    )
     batches = SwapBatches(
         archives.sets, archives.embeddings, recipe.data, recipe.schedule, seed=recipe.seed, side=recipe.side
     )
-    averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
-    judged = archives.examination(JUDGED, work / recipe.name, teachers, thorough=True)
-    outcomes = examine(averages["generator"], anonymizer, judged, work / recipe.name)
-    with whole_file(work / recipe.name / OUTCOME) as part:
+    averages = engine.fit(training, batches, recipe.schedule, folder, seed=recipe.seed, workers=workers)
+    found = averages["generator"]
+    assert isinstance(found, Generator)
+    reconstruct = Reconstructor(found, build_encoder()).to(engine.device_of_choice())
+    outcomes = archives.examination(JUDGED, teachers, thorough=True).look(
+        reconstruct, anonymizer, folder / "triplets.png"
+    )
+    with whole_file(folder / OUTCOME) as part:
         part.write_text(json.dumps(as_json(outcomes), indent=1) + "\n")
-    return averages["generator"]
+    export_generator(found.cpu(), folder / EXPORTED)
+    return found
 
 
 class Archives:
@@ -375,7 +392,7 @@ class Archives:
         )
         self.validation = read_archive(data / recipe.data.validation, self._cache, labelled=True, side=side)
 
-    def examination(self, count: int, folder: Path, teachers: Path, *, thorough: bool) -> Examination:
+    def examination(self, count: int, teachers: Path, *, thorough: bool) -> Examination:
         """By the guard; if `thorough`, by dlib's network too, where it is at hand."""
         device = engine.device_of_choice()
         guard = read_encoder(PACKAGED / "guard.onnx", "guard").to(device)
@@ -400,19 +417,8 @@ class Archives:
             self.embeddings,
             count=count,
             side=self._recipe.side,
-            folder=folder,
             seed=self._recipe.seed,
         )
-
-
-def examine(generator: nn.Module, anonymizer: nn.Module, examination: Examination, folder: Path) -> list[Outcome]:
-    """How far an adversary gets; writes `triplets.png`."""
-    assert isinstance(generator, Generator)
-    device = engine.device_of_choice()
-    reconstruct = Reconstructor(generator, build_encoder()).to(device)
-    outcomes = examination.look(reconstruct, anonymizer.to(device), 0)
-    (folder / "0000000.png").replace(folder / "triplets.png")
-    return outcomes
 
 
 def as_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
@@ -423,6 +429,15 @@ def as_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
             if isinstance(value, dict):
                 value["share"] = value["hits"] / value["of"]
     return said
+
+
+def from_json(said: list[dict[str, Any]]) -> list[Outcome]:
+    """Outcomes as `as_json` gives them."""
+
+    def value(stored: Any) -> Any:  # noqa: ANN401 - what JSON holds
+        return Rate(*(stored[field.name] for field in fields(Rate))) if isinstance(stored, dict) else stored
+
+    return [Outcome(**{name: value(stored) for name, stored in one.items()}) for one in said]
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -441,14 +456,16 @@ def build_adversary(recipe: AttackRecipe) -> Generator:
     return GENERATORS[ADVERSARIES[recipe.network]](**_sizes(recipe))
 
 
-def read_adversary(checkpoint: Path, recipe: AttackRecipe) -> Generator:
-    """The averaged weights of an attack's run.
+def read_adversary(path: Path, recipe: AttackRecipe) -> Generator:
+    """The averaged weights of an attack: of a run's folder, of a checkpoint, or as exported.
 
     Raises:
-        InputError: there is no such checkpoint.
-        WeightsError: it is of another network than the recipe's.
+        InputError: there are none.
+        WeightsError: they are of another network than the recipe's.
     """
-    return _read(checkpoint, ADVERSARIES[recipe.network], **_sizes(recipe))
+    if path.is_dir():
+        path = path / engine.CHECKPOINT if (path / engine.CHECKPOINT).is_file() else path / EXPORTED
+    return _read(path, ADVERSARIES[recipe.network], **_sizes(recipe))
 
 
 def build_encoder() -> nn.Module:
@@ -473,7 +490,7 @@ def build_anonymizer(recipe: AttackRecipe, victim: Victim, work: Path, swapper: 
         generator = _read(swapper or work / SWAPPER / engine.CHECKPOINT, victim.network)
     reconstruct = None
     if victim.surrogate:
-        surrogate = read_adversary(work / victim.surrogate / engine.CHECKPOINT, recipe)
+        surrogate = read_adversary(work / victim.surrogate, recipe)
         reconstruct = Reconstructor(surrogate, build_encoder()).requires_grad_(False)
     return Anonymizer(victim.method, generator, victim.defences, reconstruct)
 

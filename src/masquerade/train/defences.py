@@ -12,10 +12,10 @@ import json
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -35,15 +35,17 @@ from masquerade.train.attack import (
     as_json,
     build_anonymizer,
     build_encoder,
+    from_json,
     read_adversary,
     train_attack,
 )
-from masquerade.train.data import whole_file
+from masquerade.train.data import SIDE, at_side, whole_file
 from masquerade.train.judge import landmarks
 from masquerade.train.recipe import AttackRecipe, Victim, read_recipe
 from masquerade.train.teachers import poses
 
 Faces = NDArray[np.uint8]
+MEASURED = "defence.json"
 
 ROWS = [
     "swapper+parameters-0.1",
@@ -88,8 +90,8 @@ class Row:
     pixels: float
 
 
-def victim(row: str, surrogate: str) -> Victim:
-    """What a row says is published; `surrogate` is the run of the attack that "fgsm" defends against.
+def victim(row: str, base: AttackRecipe) -> Victim:
+    """What a row says is published; "fgsm" defends against the attack `base`.
 
     Raises:
         OptionError: it says nothing that exists.
@@ -98,8 +100,9 @@ def victim(row: str, surrogate: str) -> Victim:
     try:
         parts = [defence.rsplit("-", 1) for defence in defences]
         named = [{"kind": kind, "strength": float(strength)} for kind, strength in parts]
-        against = surrogate if any(defence["kind"] == "fgsm" for defence in named) else ""
-        return Victim.model_validate({"method": method, "defences": named, "surrogate": against})
+        against = base.name if any(defence["kind"] == "fgsm" for defence in named) else ""
+        said = {"method": method, "network": base.victim.network, "defences": named, "surrogate": against}
+        return Victim.model_validate(said)
     except (ValueError, ValidationError) as error:
         hint = "A row is a method, then defences, as in swapper+low_resolution-24+jpeg-50"
         raise OptionError(f"{row!r} names no defence", hint=hint) from error
@@ -108,39 +111,46 @@ def victim(row: str, surrogate: str) -> Victim:
 def adaptive(base: AttackRecipe, row: str, epochs: float) -> AttackRecipe:
     """The recipe of the adversary who trains on a row for so many epochs, after `base`."""
     schedule = base.schedule.model_copy(update={"epochs": epochs, "fall": 0.5})
-    changes = {"name": f"{base.name}-{row}", "victim": victim(row, base.name), "schedule": schedule}
+    changes = {"name": f"{base.name}-{row}", "victim": victim(row, base), "schedule": schedule}
     return AttackRecipe.model_validate(base.model_dump() | changes)
 
 
 def measure(
     base: AttackRecipe, recipe: AttackRecipe, examination: Examination, work: Path, swapper: Path | None, teachers: Path
 ) -> Row:
-    """A row whose adversaries are trained."""
+    """A row whose adversaries are trained. Only what was not measured before, or could not be, is measured."""
     device = engine.device_of_choice()
-    anonymizer = build_anonymizer(recipe, recipe.victim, work, swapper).to(device)
-    plain = build_anonymizer(recipe, Victim(method=recipe.victim.method), work, swapper).to(device)
-    found: list[list[Outcome]] = []
-    for name in (base.name, recipe.name):
-        adversary = read_adversary(work / name / engine.CHECKPOINT, recipe)
-        reconstruct = Reconstructor(adversary, build_encoder()).to(device)
-        shown, guess = examination.attacked(reconstruct, anonymizer)
-        found.append(examination.outcomes(shown, guess))
-    examination.draw(shown, guess, work / recipe.name / "triplets.png")
-    without = examination.attacked(reconstruct, plain)[0]
-    originals = examination.originals()
-    row = Row(
-        name=recipe.name.removeprefix(f"{base.name}-"),
-        stranger=found[0],
-        adaptive=found[1],
-        pose=_kept(_pose_error, teachers / "fr_pose.onnx", originals, shown),
-        landmarks=_kept(_landmark_error, teachers / "fr_landmark.onnx", originals, shown),
-        pixels=float(np.abs(shown.astype(int) - without).mean()),
+    stored = work / recipe.name / MEASURED
+    row = read_row(stored) if stored.is_file() else None
+    if row is not None and None not in (row.pose, row.landmarks):
+        return row
+    shown = examination.published(build_anonymizer(recipe, recipe.victim, work, swapper).to(device))
+    if row is None:
+        found = []
+        for name in (base.name, recipe.name):
+            reconstruct = Reconstructor(read_adversary(work / name, recipe), build_encoder()).to(device)
+            found.append(examination.outcomes(shown, examination.guessed(reconstruct, shown)))
+        undefended = recipe.victim.model_copy(update={"defences": [], "surrogate": ""})
+        without = examination.published(build_anonymizer(recipe, undefended, work, swapper).to(device))
+        changed = float(np.abs(shown.astype(int) - without).mean())
+        row = Row(recipe.name.removeprefix(f"{base.name}-"), found[0], found[1], None, None, changed)
+    originals, published = examination.originals(), at_side(shown, SIDE)
+    row = replace(
+        row,
+        pose=_kept(_pose_error, teachers / "fr_pose.onnx", originals, published),
+        landmarks=_kept(_landmark_error, teachers / "fr_landmark.onnx", originals, published),
     )
-    with whole_file(work / recipe.name / "defence.json") as part:
-        said: dict[str, Any] = {name: getattr(row, name) for name in ("name", "pose", "landmarks", "pixels")}
+    with whole_file(stored) as part:
+        said = {field.name: getattr(row, field.name) for field in fields(row)}
         said |= {"stranger": as_json(row.stranger), "adaptive": as_json(row.adaptive)}
         part.write_text(json.dumps(said, indent=1) + "\n")
     return row
+
+
+def read_row(path: Path) -> Row:
+    """A row as `measure` stores it."""
+    said = json.loads(path.read_text())
+    return Row(**said | {name: from_json(said[name]) for name in ("stranger", "adaptive")})
 
 
 def _pose_error(model: Path, originals: Faces, shown: Faces) -> float:
@@ -200,7 +210,7 @@ def defences(
     each = [adaptive(base, row, epochs) for row in rows.split(",")]
     train = partial(train_attack, data=data, teachers=teachers, work=work, workers=workers, swapper=swapper)
     _trained(train, work, base)
-    begin = partial(_trained, partial(train, start=work / base.name / engine.CHECKPOINT), work)
+    begin = partial(_trained, partial(train, start=work / base.name), work)
     if jobs == 1:
         for one in each:
             begin(one)
@@ -209,9 +219,7 @@ def defences(
             jobs, multiprocessing.get_context("spawn"), initializer=_share, initargs=(jobs,)
         ) as pool:
             list(pool.map(begin, each))
-    examination = Archives(base, data=data, teachers=teachers, work=work).examination(
-        count, work / base.name, teachers, thorough=True
-    )
+    examination = Archives(base, data=data, teachers=teachers, work=work).examination(count, teachers, thorough=True)
     typer.echo(table([measure(base, one, examination, work, swapper, teachers) for one in each]))
 
 
