@@ -26,7 +26,7 @@ def crowd(seed=0, people=6, frames=5, dimensions=16, files=("a", "b")):
 def test_every_share_by_a_loop(threshold):
     probes = crowd()
     found = retrieve(probes, threshold)
-    counts = dict.fromkeys(("id", "neg_id", "verified", "neg_verified", "rank1"), 0)
+    counts = dict.fromkeys(("id", "neg_id", "verified", "neg_verified", "rank1", "others"), 0)
     known = set()
     for person, vector in zip(probes.people, probes.anonymized, strict=True):
         for sign, names in ((1, ("id", "verified")), (-1, ("neg_id", "neg_verified"))):
@@ -36,6 +36,7 @@ def test_every_share_by_a_loop(threshold):
             counts[names[0]] += own < threshold and own < others
             counts[names[1]] += own < threshold
             counts["rank1"] += sign == 1 and own < others
+            counts["others"] += sign == 1 and others < threshold
             if own < threshold:
                 known.add(person)
     for name, count in counts.items():
@@ -62,6 +63,8 @@ def test_two_machines_see_what_one_would():
         assert found.id.value == pytest.approx(retrieve(whole, 0.4).id.value)
         assert found.neg_verified.value == pytest.approx(retrieve(whole, 0.4).neg_verified.value)
         assert found.gallery == 30
+    alone = Probes(whole.people[:1], whole.files[:1], whole.originals[:1], whole.anonymized[:1])
+    assert retrieve(alone, 0.4).others is None
     empty = Probes(whole.people[:0], whole.files[:0], whole.originals[:0], whole.anonymized[:0])
     assert retrieve(empty, 0.4) is None and len(empty) == 0
     assert len(empty + whole) == 30

@@ -53,7 +53,7 @@ class Limits(_Data):
     """Temporal identity consistency M_tc of the output, cosine distance."""
     pose: Amount | None = None
     """Head pose error in degrees."""
-    landmarks: Share | None = None
+    landmarks: Amount | None = None
     """Landmark error in distances of the eyes."""
     boundary: Amount | None = None
     """Visibility of the edge of what was replaced; 1 is no more than before."""

@@ -145,7 +145,7 @@ def _verdict(findings: Findings) -> Markup:
             tag(
                 "div",
                 tag("strong", "Passed" if findings.passed else "Failed"),
-                said,
+                f"Faces left uncovered: {findings.sure}. {said}",
                 tag("ul", [tag("li", _say(check)) for check in broken]) if broken else None,
                 class_=f"verdict {'pass' if findings.passed else 'fail'}",
                 role="status",
@@ -241,7 +241,7 @@ def _weakest(findings: Findings) -> Markup | None:
 
 
 def _recognition(findings: Findings) -> Markup | None:
-    judges = [one for one in findings.recognisers if one.retrieval]
+    judges = sorted((one for one in findings.recognisers if one.retrieval), key=lambda one: not one.decides)
     if not judges:
         return None
     parts: list[Child] = [
@@ -268,17 +268,18 @@ def _judge(one: Recogniser) -> Markup:
             "Verified", "an original of the person is nearer than the threshold, whoever else is", found.verified
         ),
         _estimated(
-            "Nearest, threshold or not (rank-1)", f"chance is about {1 / found.gallery_people:.0%}", found.rank1
+            "Nearest, threshold or not (rank-1)", f"chance is about {100 / found.gallery_people:.0f} %", found.rank1
         ),
         _estimated("People recognised at least once", "in any look, plainly or by negation", found.people),
+        _estimated(
+            "Taken for somebody else", "an original of another person is nearer than the threshold", found.others
+        ),
         _estimated("Linked between files", "tracks of one person whose anonymized faces match", one.links.linked),
         _estimated("Strangers linked between files", "what to compare that with", one.links.strangers),
     ]
     if one.drift is not None:
-        rows.append(_estimated("Change over time (M_tc)", one.drift.gloss, one.drift.estimate, share=False))
-        rows.append(
-            _estimated("Change over time of the original", "what to compare that with", one.drift.before, share=False)
-        )
+        rows.append(_estimated("Change over time (M_tc)", one.drift.gloss, one.drift.estimate, ""))
+        rows.append(_estimated("Change over time of the original", "what to compare that with", one.drift.before, ""))
     shown = one.distribution
     return inside(
         [
@@ -286,12 +287,12 @@ def _judge(one: Recogniser) -> Markup:
             tag(
                 "p",
                 f"It {_PARTS[one.part]}. Threshold {one.threshold:.3f} ({one.low:.3f} to {one.high:.3f}), at which it "
-                f"takes {one.far:.1%} of pairs of strangers for one person (measured on {one.data}). Gallery: "
+                f"takes {100 * one.far:g} % of pairs of strangers for one person (measured on {one.data}). Gallery: "
                 f"{found.gallery} original faces of {_counted(found.gallery_people, 'person', 'people')}.",
                 class_="soft",
             ),
             distribution_chart(shown, one.threshold) if shown else None,
-            _table(None, ["", "measured", "95 % interval", "faces", "people"], rows, numbers={1, 2, 3, 4}),
+            _table(None, ["", "measured", "95 % interval", "counted", "people"], rows, numbers={1, 2, 3, 4}),
         ]
     )
 
@@ -324,10 +325,9 @@ def _figures(title: str, said: str, figures: Sequence[Figure]) -> Markup:
         if figure.estimate is None:
             rows.append([name, "not measured", "", "", "", ""])
             continue
-        share = figure.unit == "share"
         before = "" if figure.before is None else _number(figure.before.value, figure.unit)
-        rows.append([name, _number(figure.estimate.value, figure.unit), before, *_spread(figure.estimate, share=share)])
-    heads = ["", "measured", "original", "95 % interval", "faces", "people"]
+        rows.append([name, _number(figure.estimate.value, figure.unit), before, *_spread(figure.estimate, figure.unit)])
+    heads = ["", "measured", "original", "95 % interval", "counted", "people"]
     return inside([tag("h2", title), tag("p", said), _table(None, heads, rows, numbers={1, 2, 3, 4, 5})])
 
 
@@ -432,29 +432,30 @@ def _image(picture: bytes, said: str) -> Markup:
     return tag("img", src=f"data:image/jpeg;base64,{b64encode(picture).decode()}", alt=said)
 
 
-def _estimated(title: str, gloss: str, estimate: Estimate | None, *, share: bool = True) -> Sequence[Child]:
+def _estimated(title: str, gloss: str, estimate: Estimate | None, unit: str = "share") -> Sequence[Child]:
     name = inside([title, tag("small", gloss)])
     if estimate is None:
         return [name, "–", "", "", ""]
-    return [name, _number(estimate.value, "share" if share else ""), *_spread(estimate, share=share)]
+    return [name, _number(estimate.value, unit), *_spread(estimate, unit)]
 
 
-def _spread(estimate: Estimate, *, share: bool) -> list[Child]:
-    unit = "share" if share else ""
+def _spread(estimate: Estimate, unit: str) -> list[Child]:
     if estimate.low is None or estimate.high is None:
         interval = "too few people"
     else:
-        interval = f"{_number(estimate.low, unit)} – {_number(estimate.high, unit)}"
+        low, high = (_number(end, unit if unit in ("share", "°") else "") for end in (estimate.low, estimate.high))
+        interval = f"{low} to {high}"
     return [interval, str(estimate.count), str(estimate.people)]
 
 
 def _number(value: float, unit: str) -> str:
     if unit == "share":
-        return f"{100 * value:.1f} %"
-    if unit == "°":
-        return f"{value:.1f}°"
-    said = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return f"{said} {unit}".strip()
+        said = f"{100 * value:.1f} %"
+    elif unit == "°":
+        said = f"{value:.1f}°"
+    else:
+        said = f"{value:.3f} {unit}" if abs(value) < 10 else f"{value:.1f} {unit}"
+    return said.strip().replace("-", "−")
 
 
 _SHARES = frozenset({"id", "neg_id", "people", "linked", "found"})

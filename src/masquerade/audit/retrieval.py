@@ -8,6 +8,7 @@ rate (FAR), a an anonymized face, o an original one of the same person, x one of
     ¬ID       the same for -a: a face driven far away is found by whoever negates it (thesis 5.4)
     verified  share of a for which min d(a, o) < t, whoever else is near: at least ID, and all there is with one person
     rank-1    share of a for which no other person is nearer, without a threshold, as swaps are judged
+    others    share of a for which min d(a, x) < t with x of another person: what blurred faces give by resembling all
 
 States add up: `a + b` is what one machine would have seen that looked at both. They hold embeddings, which are
 biometric data: keep them in memory.
@@ -70,6 +71,7 @@ class Retrieval:
         gallery_people: whose they are.
         id, neg_id, verified, neg_verified, rank1: shares of the anonymized faces.
         people: share of the people who are verified in at least one frame, negated or not.
+        others: see the module; None where there is nobody else.
     """
 
     threshold: float
@@ -81,6 +83,7 @@ class Retrieval:
     neg_verified: Estimate
     rank1: Estimate
     people: Estimate
+    others: Estimate | None
 
 
 def retrieve(probes: Probes, threshold: float) -> Retrieval | None:
@@ -117,7 +120,18 @@ def retrieve(probes: Probes, threshold: float) -> Retrieval | None:
         neg_verified=share(negated > 0),
         rank1=share(nearest == 1),
         people=share(known),
+        others=share(_near_others(probes, who, threshold)) if len(names) > 1 else None,
     )
+
+
+def _near_others(probes: Probes, who: NDArray[np.int64], threshold: float) -> NDArray[np.bool_]:
+    """Whether each anonymized face matches somebody else's original."""
+    near = np.zeros(len(who), bool)
+    for start in range(0, len(who), _ROWS):
+        part = slice(start, start + _ROWS)
+        distances = distance_matrix(probes.anonymized[part], probes.originals)
+        near[part] = ((distances < threshold) & (who[part, None] != who[None, :])).any(axis=1)
+    return near
 
 
 @dataclass(frozen=True, slots=True)

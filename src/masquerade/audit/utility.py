@@ -17,6 +17,7 @@ _MEAN_FACE = np.array(
 """The five landmarks of an average head in distances of its eyes, x to the right, y down, z away from us. Ours: x and y
 are the ArcFace template's, the depths those with which yaw agrees best with a pose network's on CelebA."""
 
+_ROUNDING = 1e-5
 _FAR = 1000.0
 """Focal length for a face of about 20 units: so far away that a face's perspective plays no part."""
 
@@ -104,8 +105,9 @@ def openness(points: ArrayLike) -> tuple[float, float]:
 
 
 def correlation(before: ArrayLike, after: ArrayLike) -> float:
-    """Pearson's correlation, -1 to 1; not a number where one of the two never changes."""
+    """Pearson's correlation, -1 to 1; not a number where one of the two changes by no more than rounding."""
     b, a = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if min(np.ptp(b), np.ptp(a)) < _ROUNDING:
+        return float("nan")
     b, a = b - b.mean(), a - a.mean()
-    length = float(np.sqrt((b**2).sum() * (a**2).sum()))
-    return float((b * a).sum() / length) if length > 0 else float("nan")
+    return float((b * a).sum() / np.sqrt((b**2).sum() * (a**2).sum()))

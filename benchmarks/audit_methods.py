@@ -1,0 +1,105 @@
+"""Blur, mosaic and solid colour under audit: who is still found, what is kept, and how it looks.
+
+    python benchmarks/audit_methods.py CLIP... [--encoder FILE --kind KIND]... [--threads 1]
+
+Each clip is analysed once and rendered by each method, as `masquerade anonymize --method` does, then audited with its
+Plan; the clips' evidence is put together. The first row is the original audited against itself: what the recognisers
+find where nothing was done.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from masquerade.audit.compare import Pair
+from masquerade.audit.evidence import Evidence, Instruments, gather
+from masquerade.audit.intervals import Estimate
+from masquerade.audit.policy import Policy
+from masquerade.audit.report_findings import Findings, conclude
+from masquerade.cli.common import build_encoders
+from masquerade.faces.detect import open_detector
+from masquerade.pipeline.analyze import analyze
+from masquerade.pipeline.render import render
+from masquerade.plan import Treatment
+
+METHODS = (None, "blur", "pixelate", "solid")
+
+
+def evidence(clip: Path, folder: Path, instruments: Instruments, far: float) -> Iterator[Evidence]:
+    """Of one clip, for each method."""
+    plan = analyze(clip, instruments.detector)
+    for method in METHODS:
+        output, file = clip, folder / "plan.json"
+        if method is not None:
+            plan = plan.model_copy(update={"treatment": Treatment(method=method)})
+            output = folder / f"{method}{clip.suffix}"
+            render(clip, plan, output)
+        file.write_text(plan.dumps(), encoding="utf-8")
+        yield gather([Pair(clip.name, clip, output, file)], instruments, far=far)
+
+
+def share(estimate: Estimate | None) -> str:
+    """A share with its interval, in per cent."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{100 * estimate.value:.1f} ({100 * estimate.low:.0f}–{100 * estimate.high:.0f})"
+
+
+def number(estimate: Estimate | None) -> str:
+    """A mean with its interval."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def found_rows(method: str, findings: Findings) -> Iterator[str]:
+    """A line for each recogniser."""
+    for judge in findings.recognisers:
+        found = judge.retrieval
+        if found is None:
+            continue
+        cells = [method, judge.name, f"{judge.threshold:.3f}", f"{found.gallery} / {found.gallery_people}"]
+        cells += map(share, (found.id, found.neg_id, found.others, found.people))
+        yield "| " + " | ".join(cells) + " |"
+
+
+def kept_row(method: str, findings: Findings) -> str:
+    """A line of what is kept and how it looks."""
+    by_key = {figure.key: figure.estimate for figure in (*findings.utility, *findings.quality)}
+    cells = [method, f"{findings.sure} / {findings.faces}", share(by_key["found"])]
+    cells += [number(by_key[key]) for key in ("pose", "sharpness", "colour", "boundary", "flicker")]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Prints two markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--encoder", action="append")
+    parser.add_argument("--kind", action="append")
+    parser.add_argument("--threads", type=int, default=0)
+    asked = parser.parse_args()
+    judges = build_encoders(asked.encoder, asked.kind, "auto", None, asked.threads)
+    instruments = Instruments(open_detector(threads=asked.threads), judges)
+    policy = Policy()
+    seen: list[list[Evidence]] = [[] for _ in METHODS]
+    with tempfile.TemporaryDirectory() as folder:
+        for clip in asked.clips:
+            for parts, one in zip(seen, evidence(clip, Path(folder), instruments, policy.far), strict=True):
+                parts.append(one)
+    findings = [conclude(Evidence.together(parts), instruments, policy) for parts in seen]
+    names = [method or "nothing done" for method in METHODS]
+    print(f"{len(asked.clips)} clips; threshold at FAR {policy.far:g}; shares in per cent, 95 % interval over people\n")
+    print("| method | recogniser | threshold | gallery: faces / people | ID | ¬ID | taken for others | people found |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, found in zip(names, findings, strict=True):
+        print("\n".join(found_rows(name, found)))
+    print("\n| method | uncovered / faces | still found | pose, ° | sharpness, × | colour, ΔE | edge, × | flicker |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, found in zip(names, findings, strict=True):
+        print(kept_row(name, found))
+
+
+if __name__ == "__main__":
+    main()
