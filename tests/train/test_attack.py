@@ -132,6 +132,18 @@ def test_an_adversary_learns_and_neither_the_swapper_nor_a_recogniser_does(place
     assert all(map(torch.equal, before, frozen))
 
 
+def test_half_precision_gives_about_the_same_losses(place):
+    recipe = read_recipe(place / "tiny.toml")
+    seen, found = batch(recipe), []
+    for precision in ("float32", "bfloat16"):
+        adversary = training(recipe.model_copy(update={"precision": precision}), Anonymizer("pixelate"))
+        torch.manual_seed(3)
+        found.append(adversary.step(seen))
+        assert all(weight.dtype == torch.float32 for weight in adversary.modules["generator"].parameters())
+    for name, value in found[0].items():
+        assert float(found[1][name]) == pytest.approx(float(value), rel=0.05, abs=0.03), name
+
+
 def test_the_published_form_has_a_judge_that_learns_too(place):
     small = "\nlike = 'attack-facedancer'\nname = 'a'\nwidth = 4\nprecision = 'float32'\n[discriminator]\nwidth = 4\n"
     (place / "a.toml").write_text(small)
