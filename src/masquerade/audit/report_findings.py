@@ -276,7 +276,7 @@ def _timelines(sightings: Sequence[Sighting], deciding: Sequence[Recogniser]) ->
     """Of every person by the recogniser that comes nearest, the weakest first."""
     by_person: dict[str, list[Sighting]] = {}
     for one in sightings:
-        if one.distances:
+        if one.distances and deciding:
             by_person.setdefault(one.person, []).append(one)
     lines = []
     for person, seen in by_person.items():
@@ -472,12 +472,13 @@ def _checks(
         if getattr(limits, key) is not None
     ]
     faces = sum(file.faces - file.kept for file in evidence.files)
-    judged = sum(file.judged for file in evidence.files)
+    deciding = [one for one in recognisers if one.decides]
+    judged = sum(file.judged for file in evidence.files) if deciding else 0
     if faces:
-        said = f"of {faces} faces were large and clear enough for recognisers to judge"
+        said = f"of {faces} faces could be judged by recognisers that decide"
         checks.append(Check("judged", said, judged, policy.judged, judged >= policy.judged))
     if judged:  # else there is nothing that these could be about
-        checks += _recognised(policy, limits, [one for one in recognisers if one.decides])
+        checks += _recognised(policy, limits, deciding)
     by_key = {figure.key: figure for figure in figures}
     for key in ("pose", "landmarks", "boundary", "flicker", "found", "mouth", "eyes"):
         limit = getattr(limits, key)

@@ -1,0 +1,232 @@
+"""Findings from evidence that was made up, and the page and JSON that tell them."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masquerade.audit.evidence import Evidence, FileEvidence, Refused, Sighting, Uncovered, Weak
+from masquerade.audit.intervals import mean_of, share_of
+from masquerade.audit.policy import Limits, Policy
+from masquerade.audit.report import NOT_PROTECTED, as_html, as_json
+from masquerade.audit.report_findings import conclude
+from masquerade.audit.report_markup import Markup, tag
+from masquerade.models.cards import Threshold
+from masquerade.types import Box
+
+NASTY = "<img src=x onerror=alert(1)>&\"'.mp4"
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def encoder(name, threshold=0.4):
+    entry = Threshold(
+        far=1e-3, threshold=threshold, low=threshold - 0.02, high=threshold + 0.02, pairs=9000, data="crowd"
+    )
+    return SimpleNamespace(name=name, sha256="ab" * 32, calibration=(entry,))
+
+
+def instruments(*names, landmarks=None):
+    return SimpleNamespace(
+        detector=SimpleNamespace(name="centerface"),
+        encoders=[encoder(name) for name in names],
+        pose=None,
+        landmarks=landmarks,
+    )
+
+
+def made_up(people=12, frames=6, found=0.0, names=("guard", "driver"), seed=0, **more):
+    """Evidence of one file, in which a share of the people are left as they were."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(people), frames)
+    originals = unit(unit(rng.normal(size=(people, 32)))[who] + 0.05 * rng.normal(size=(len(who), 32)))
+    anonymized = unit(unit(rng.normal(size=(people, 32)))[who] + 0.05 * rng.normal(size=(len(who), 32)))
+    left = who < round(found * people)
+    anonymized[left] = originals[left]
+    distances = 1 - (originals * anonymized).sum(1)
+    sightings = tuple(
+        Sighting(
+            NASTY,
+            f"{NASTY}#{p}",
+            i / 4,
+            dict.fromkeys(names, float(distances[i])),
+            {"found": float(i % 2), "pose": 2.0 + p, "flicker": 1.0, "flicker_after": 1.5, "sharpness": math.nan},
+        )
+        for i, p in enumerate(who.tolist())
+    )
+    file = FileEvidence(
+        name=NASTY,
+        original=NASTY,
+        output="out.mp4",
+        original_sha256="1" * 64,
+        output_sha256="2" * 64,
+        plan_sha256="3" * 64,
+        kind="video",
+        frames=300,
+        looks=50,
+        people=people,
+        faces=len(who) + 3,
+        kept=0,
+        kept_people=0,
+        judged=len(who),
+        unfollowed=0,
+    )
+    weak = tuple(
+        Weak(NASTY, f"{NASTY}#{i}", i, "guard", float(distances[i]), float(distances[i]) - 0.4, b"before", b"after")
+        for i in range(2)
+    )
+    vectors = dict.fromkeys(names, (originals, anonymized))
+    return Evidence(**{"files": (file,), "sightings": sightings, "vectors": vectors, "weakest": weak, **more})
+
+
+def broken(findings):
+    return {check.key for check in findings.checks if not check.passed}
+
+
+def test_strangers_faces_pass():
+    findings = conclude(made_up(), instruments("guard", "driver"), Policy())
+    assert findings.passed and not broken(findings)
+    guard, driver = findings.recognisers
+    assert (guard.decides, driver.decides) == (True, False)
+    assert (guard.retrieval.id.value, guard.retrieval.gallery, guard.retrieval.gallery_people) == (0, 72, 12)
+    assert guard.retrieval.id.high == pytest.approx(1 - 0.025 ** (1 / 12))
+    assert sum(guard.distribution.replaced) == pytest.approx(1)
+    assert sum(guard.distribution.one_person) == pytest.approx(1)
+
+
+def test_faces_that_are_found_fail_and_the_driver_has_no_say():
+    found = made_up(found=0.25)
+    findings = conclude(found, instruments("guard", "driver"), Policy())
+    assert broken(findings) == {"id"}
+    assert next(check for check in findings.checks if check.key == "id").value == 0.25
+    assert findings.timelines[0].ahead < 0 < findings.timelines[-1].ahead
+    by_driver = conclude(made_up(found=0.25, names=("driver",)), instruments("driver"), Policy())
+    assert broken(by_driver) == {"judged"} and by_driver.timelines == ()
+
+
+def test_by_the_interval_few_people_prove_nothing():
+    strict = Policy(by="interval")
+    assert broken(conclude(made_up(), instruments("guard"), strict)) == {"id", "neg_id"}
+    lenient = Policy(by="interval", limits=Limits(id=0.5, neg_id=0.5))
+    assert conclude(made_up(), instruments("guard"), lenient).passed
+
+
+def test_uncovered_faces_come_first():
+    def one(score):
+        return Uncovered(NASTY, 1.0, Box(1, 2, 3, 4), score, "unchanged", b"picture")
+
+    evidence = made_up(uncovered=(one(0.9), one(0.3)))
+    findings = conclude(evidence, instruments("guard"), Policy())
+    assert findings.checks[0].key == "uncovered" and broken(findings) == {"uncovered"}
+    assert conclude(evidence, instruments("guard"), Policy(limits=Limits(uncovered=1))).passed
+    unsure = Policy(limits=Limits(uncovered=1, uncovered_unsure=0))
+    assert broken(conclude(evidence, instruments("guard"), unsure)) == {"uncovered_unsure"}
+
+
+def test_nothing_judged_is_no_pass():
+    evidence = made_up(sightings=(), vectors={"guard": (np.zeros((0, 32), np.float32),) * 2}, weakest=())
+    evidence = Evidence(
+        files=tuple(
+            type(file)(**{**{f: getattr(file, f) for f in file.__slots__}, "judged": 0}) for file in evidence.files
+        ),
+        vectors=evidence.vectors,
+    )
+    findings = conclude(evidence, instruments("guard"), Policy())
+    assert broken(findings) == {"judged"}
+    assert conclude(evidence, instruments("guard"), Policy(judged=0)).passed
+    as_html(findings)
+    json.dumps(as_json(findings), allow_nan=False)
+
+
+def test_limits_on_utility_count_what_could_be_measured():
+    people = np.repeat([f"{NASTY}#{i}" for i in range(12)], 6)
+    poses = np.repeat(2.0 + np.arange(12), 6)
+    findings = conclude(made_up(), instruments("guard"), Policy(limits=Limits(pose=7.4, found=0.6, boundary=1)))
+    assert broken(findings) == {"pose", "found", "boundary"}, "an edge that nobody measured is not kept"
+    by_key = {figure.key: figure for figure in (*findings.utility, *findings.quality)}
+    assert by_key["pose"].estimate == mean_of(poses, people)
+    assert by_key["found"].estimate == share_of(np.arange(72) % 2 > 0, people)
+    assert by_key["flicker"].estimate.value == 0.5 and by_key["flicker"].before.value == 1
+    assert by_key["sharpness"].estimate is None
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element that is opened is closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.text, self.attributes, self.names = [], [], [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, name, attributes):
+        self.names.append(name)
+        self.attributes += attributes
+        if name not in ("meta", "img", "br"):
+            self.open.append(name)
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+
+def test_the_page_is_whole_offline_and_safe():
+    evidence = made_up(
+        found=0.25,
+        uncovered=(Uncovered(NASTY, 1.0, Box(1, 2, 3, 4), 0.9, "unchanged", b"picture"),),
+        refused=(Refused(NASTY, "bad-pair", NASTY),),
+    )
+    findings = conclude(evidence, instruments("guard", "driver"), Policy())
+    html = as_html(findings)
+    page = Page(html)
+    said = " ".join(" ".join(page.text).split())
+    assert NASTY in said and "onerror" not in dict(page.attributes)
+    assert "script" not in page.names and "link" not in page.names
+    assert not re.search(r"https?:|url\(|@import", html)
+    for source in (value for name, value in page.attributes if name == "src"):
+        assert source.startswith("data:image/jpeg;base64,")
+    assert said.index("Failed") < said.index("Faces left uncovered: 1") < said.index("25.0 % of the anonymized faces")
+    assert said.index("Faces that were not covered") < said.index("The weakest faces") < said.index("found again?")
+    for thing in (*NOT_PROTECTED, "1" * 64, "2" * 64, "3" * 64, "ab" * 32, "gaze", "recognised by 0.40"):
+        assert thing in said, thing
+    assert page.names.count("svg") >= 3
+
+
+def test_page_and_json_say_the_same():
+    findings = conclude(made_up(found=0.25), instruments("guard", "driver"), Policy())
+    row = json.loads(json.dumps(as_json(findings), allow_nan=False))
+    assert row["verdict"] == "fail" and row["format"] == "masquerade-audit/1"
+    guard = row["recognisers"][0]
+    assert guard["retrieval"]["id"] == {
+        "value": 0.25,
+        "low": pytest.approx(0.0, abs=0.2),
+        "high": pytest.approx(0.5, abs=0.2),
+        "count": 72,
+        "people": 12,
+    }
+    assert (guard["threshold"], guard["far"], guard["decides"]) == (0.4, 0.001, True)
+    text = " ".join(Page(as_html(findings)).text)
+    for name in ("value", "low", "high"):
+        assert f"{100 * guard['retrieval']['id'][name]:.1f} %" in text
+    assert len(row["timelines"]) == 12 and len(row["timelines"][0]["times"]) == 6
+    assert not {"originals", "anonymized", "vectors"} & set(re.findall(r'"(\w+)":', json.dumps(row)))
+
+
+@given(st.text(), st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), max_size=30))
+def test_text_is_only_ever_text(inner, value):
+    made = tag("p", inner, [tag("b", inner)], title=value)
+    assert isinstance(made, Markup)
+    assert made.count("<") == 4 and "<script" not in made
+    assert dict(Page(made).attributes)["title"] == value
