@@ -108,19 +108,19 @@ def low_resolution(crops: Crops, side: float) -> Crops:
     small = (round(side),) * 2
     down = [cv2.resize(crop.astype(np.float32), small, interpolation=cv2.INTER_AREA) for crop in crops]
     up = [cv2.resize(crop, crops.shape[2:0:-1], interpolation=cv2.INTER_LINEAR) for crop in down]
-    return np.rint(np.stack(up)).astype(np.uint8)
+    return np.asarray(np.rint(np.stack(up)), np.uint8)
 
 
 def quantised(crops: Crops, levels: float) -> Crops:
     """Bottleneck: `levels` steps a channel, evenly spread over black to white."""
     steps = 255 / (levels - 1)
-    return np.rint(np.rint(crops / steps) * steps).astype(np.uint8)
+    return np.asarray(np.rint(np.rint(crops / steps) * steps), np.uint8)
 
 
 def uniform_noise(crops: Crops, size: float, rng: np.random.Generator) -> Crops:
     """X + ε · U(−1, 1) for X in [−1, 1], clipped (table 5.8, "Noise Defense")."""
     noise = rng.uniform(-127.5 * size, 127.5 * size, crops.shape)
-    return np.rint(crops + noise).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(crops + noise).clip(0, 255), np.uint8)
 
 
 def jpeg(crops: Crops, quality: float) -> Crops:

@@ -24,4 +24,4 @@ def outside_only(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     face = face_mask(template(side), side)[None, ..., None]
     around = 1 - face
     colour = (crops * around).sum(axis=(1, 2), keepdims=True) / around.sum()
-    return np.rint(crops * around + colour * face).astype(np.uint8)
+    return np.asarray(np.rint(crops * around + colour * face), np.uint8)

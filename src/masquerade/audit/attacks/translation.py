@@ -18,8 +18,7 @@ def fit_translation(anonymized: Vectors, originals: Vectors, *, ridge: float = 1
         ridge: λ.
     """
     a = _affine(anonymized)
-    found: NDArray[np.float64] = np.linalg.solve(a.T @ a + ridge * len(a) * np.eye(a.shape[1]), a.T @ originals)
-    return found
+    return np.asarray(np.linalg.solve(a.T @ a + ridge * len(a) * np.eye(a.shape[1]), a.T @ originals), np.float64)
 
 
 def translated(translation: NDArray[np.float64], anonymized: Vectors) -> Vectors:
