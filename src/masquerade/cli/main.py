@@ -11,6 +11,7 @@ import typer
 from masquerade.cli import (
     analyze,
     anonymize,
+    attack,
     audit,
     bank,
     calibrate,
@@ -51,6 +52,7 @@ app.command("demo")(demo.demo_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("prepare")(prepare.prepare_command)
 app.command("train")(train.train)
+app.command("attack")(attack.attack_command)
 app.add_typer(models.app, name="models")
 app.add_typer(bank.app, name="bank")
 app.add_typer(vault.app, name="vault")
