@@ -36,10 +36,10 @@ from masquerade.nets.base import Generator
 from masquerade.train import engine
 from masquerade.train.data import SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
 from masquerade.train.grids import write_grid
-from masquerade.train.judge import landmarks, pairs, poses, recognised
+from masquerade.train.judge import landmarks, pairs, recognised
 from masquerade.train.recipe import Discriminator, SwapperRecipe, read_recipe
 from masquerade.train.swapper import swapped, teacher_embeddings, train_swapper
-from masquerade.train.teachers import Embed, dlib
+from masquerade.train.teachers import Embed, dlib, poses
 
 ROWS = {name: f"facedancer-{name}" for name in ("baseline-1", "baseline-2", "a", "b", "c", "d", "e")} | {"fiva": "fiva"}
 """Row → recipe."""

@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from masquerade.train.augment import degraded, low_resolution
+from masquerade.train.augment import covered, degraded, low_resolution, poor
 
 
 def a_face():
@@ -25,6 +26,22 @@ def test_every_picture_is_a_112_px_crop_that_still_looks_like_the_face_or_its_mi
         grey = picture.mean(2).ravel()
         likeness.append(max(np.corrcoef(grey, sides.mean(2).ravel())[0, 1] for sides in (face, face[:, ::-1])))
     assert np.median(likeness) > 0.95
+
+
+def test_what_covers_a_face_is_where_it_is_said_to_be():
+    for seed in range(50):
+        picture, where = covered(a_face(), np.random.default_rng(seed))
+        changed = np.abs(picture.astype(int) - a_face()).max(2) > 12
+        assert picture.shape == (128, 128, 3) and set(np.unique(where)) <= {0, 255}
+        assert (where > 0).mean() < 0.35
+        assert not changed[cv2.dilate(where, np.ones((7, 7), np.uint8)) == 0].any()
+
+
+def test_a_poor_camera_keeps_the_view():
+    for seed in range(50):
+        picture = poor(a_face(), np.random.default_rng(seed))
+        assert picture.shape == (128, 128, 3)
+        assert np.corrcoef(picture.mean(2).ravel(), a_face().mean(2).ravel())[0, 1] > 0.95
 
 
 def test_about_half_of_the_pictures_are_mirrored():

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from masquerade.errors import InputError, OptionError, WeightsError  # noqa: E402
 from masquerade.train import encoder as rooms  # noqa: E402
 from masquerade.train.data import FaceSet  # noqa: E402
-from masquerade.train.encoder import EncoderTraining, FaceBatches, train_encoder  # noqa: E402
+from masquerade.train.encoder import EncoderTraining, FaceBatches, mix, train_encoder  # noqa: E402
 from masquerade.train.recipe import Schedule, read_recipe, recipes  # noqa: E402
 
 PEOPLE, EACH = 4, 6
@@ -125,11 +125,25 @@ def test_an_epoch_shows_every_face_once_and_each_with_its_own_person_and_target(
     assert len(batches) == 6
     seen = [batches[step] for step in range(6)]
     for epoch in (seen[:3], seen[3:]):
-        rows = torch.cat([target[:, 0] for _, _, target in epoch]).long()
+        rows = torch.cat([batch.teacher[:, 0] for batch in epoch]).long()
         assert sorted(rows.tolist()) == list(range(12))
-        assert torch.equal(torch.cat([people for _, people, _ in epoch]), torch.where(rows < 8, rows, -1))
-    assert [t.tolist() for _, _, t in seen[:3]] != [t.tolist() for _, _, t in seen[3:]]
+        assert torch.equal(torch.cat([batch.people for batch in epoch]), torch.where(rows < 8, rows, -1))
+    assert [b.teacher.tolist() for b in seen[:3]] != [b.teacher.tolist() for b in seen[3:]]
     assert all(torch.equal(a, b) for a, b in zip(batches[4], seen[4], strict=True))
+
+
+def test_mixed_faces_belong_to_nobody_and_the_teacher_is_asked_of_them_before_they_are_degraded():
+    faces = np.random.default_rng(1).integers(0, 256, (8, 128, 128, 3), np.uint8)
+    sets, targets = [FaceSet(faces, np.arange(8))], np.eye(8, dtype=np.float32)
+    batches = FaceBatches(sets, targets, Schedule(epochs=1.0, batch=4), seed=1, hardness=0.0, mixed=0.5)
+    lesson = batches[0]
+    assert lesson.people[:2].tolist() == [-1, -1] and (lesson.people[2:] >= 0).all()
+    assert lesson.mixed.shape == (2, 128, 128, 3) and lesson.faces.shape == (4, 112, 112, 3)
+    for mixed in lesson.mixed.numpy():
+        assert not any(np.array_equal(mixed, face) for face in faces)
+    halves = [mix(faces[0], faces[1], np.random.default_rng(seed)) for seed in range(20)]
+    parts = [((made == faces[0]) | (made == faces[1])).mean() for made in halves]
+    assert sum(part == 1 for part in parts) in range(5, 16)
 
 
 def test_packaged_recipes_are_recipes():

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
+from masquerade.errors import MasqueradeError  # noqa: E402
 from masquerade.train import engine  # noqa: E402
 from masquerade.train.recipe import Schedule  # noqa: E402
 
@@ -95,6 +96,32 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[9:76] == [1.0] * 67
     assert rates[99] == pytest.approx(0.04)
     assert rates == sorted(rates[:50]) + sorted(rates[50:], reverse=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_is_never_saved(tmp_path):
+    class Astray:
+        averaged = ()
+
+        def __init__(self):
+            self.modules = {"net": torch.nn.Linear(1, 1)}
+            self.optimizers = {"sgd": torch.optim.SGD(self.modules["net"].parameters(), lr=0.1)}
+
+        def step(self, batch):
+            loss = self.modules["net"](batch * (float("nan") if batch > 3 else 1.0)).sum()
+            self.optimizers["sgd"].zero_grad()
+            loss.backward()
+            self.optimizers["sgd"].step()
+            return {"loss": loss.detach()}
+
+        def validate(self, averages):
+            return {}
+
+    schedule = Schedule(epochs=1.0, batch=1, log_every=100, save_minutes=0.0)
+    with pytest.raises(MasqueradeError, match="nan"):
+        engine.fit(Astray(), torch.arange(1.0, 9.0)[:, None], schedule, tmp_path, seed=1, workers=0)
+    state = torch.load(tmp_path / engine.CHECKPOINT, weights_only=True)
+    assert state["step"] == 3
+    assert torch.isfinite(state["modules"]["net"]["weight"]).all()
 
 
 def test_precision_is_float32_or_what_the_hardware_multiplies():

@@ -12,7 +12,8 @@ from masquerade.nets.compact import Compact  # noqa: E402
 from masquerade.train.data import FaceSet  # noqa: E402
 from masquerade.train.export import export_generator  # noqa: E402
 from masquerade.train.grids import pixels  # noqa: E402
-from masquerade.train.judge import landmarks, open_swapper, openness, pairs, poses, recognised  # noqa: E402
+from masquerade.train.judge import landmarks, open_swapper, openness, pairs, recognised  # noqa: E402
+from masquerade.train.teachers import poses  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="third-party networks and faces are not at hand")

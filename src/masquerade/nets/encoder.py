@@ -5,27 +5,32 @@ leave full resolution at once: the stem folds 4x4 pixels into channels. Otherwis
 the guard does not repeat the driver's mistakes: the driver is residual and weighs every place of its last map by
 itself; the guard is a plain stack in the manner of VGG whose last map is flattened.
 
-Inside, both look at 80 pixels of the 112 that come in: half the work, for little detail. The last maps are brought to
-7 by 7 places, so that the same weights can go on learning with another `SIDE`.
+Inside, both can look at fewer pixels than come in: at 80 of the 112 they do half the work. The last maps are brought to
+7 by 7 places, so that the same weights can go on learning with another `side`.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-SIDE = 80
-"""Pixels that the networks look at."""
+INPUT = 112
+"""Pixels: the side of the crops that come in."""
 
 GRID = 7
 """Places, in both directions, at which the last maps are read."""
 
 
 class Driver(nn.Module):
-    """Conditions swappers. (n, 3, 112, 112) → unit vectors (n, 512); about 97 M multiply-adds, 1.9 M weights."""
+    """Conditions swappers. (n, 3, 112, 112) → unit vectors (n, 512); about 190 M multiply-adds, 1.9 M weights.
+
+    Attributes:
+        side: pixels that it looks at, a multiple of 16.
+    """
 
     dimensions = 512
 
-    def __init__(self) -> None:
+    def __init__(self, *, side: int = INPUT) -> None:
         super().__init__()
+        self.side = side
         self.stem = nn.Sequential(nn.PixelUnshuffle(4), _convolution(48, 64))
         self.middle = nn.Sequential(_convolution(64, 160, stride=2), Residual(160))
         self.late = nn.Sequential(_convolution(160, 224, stride=2), Residual(224))
@@ -33,16 +38,23 @@ class Driver(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(224, self.dimensions, bias=False), nn.BatchNorm1d(512))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return functional.normalize(self.head(self.places(_grid(self.late(self.middle(self.stem(_seen(faces))))))))
+        return functional.normalize(
+            self.head(self.places(_grid(self.late(self.middle(self.stem(_at(faces, self.side)))))))
+        )
 
 
 class Guard(nn.Module):
-    """Checks results. (n, 3, 112, 112) → unit vectors (n, 256); about 75 M multiply-adds, 1.4 M weights."""
+    """Checks results. (n, 3, 112, 112) → unit vectors (n, 256); about 147 M multiply-adds, 1.4 M weights.
+
+    Attributes:
+        side: pixels that it looks at, a multiple of 16.
+    """
 
     dimensions = 256
 
-    def __init__(self) -> None:
+    def __init__(self, *, side: int = INPUT) -> None:
         super().__init__()
+        self.side = side
         self.stack = nn.Sequential(
             nn.PixelUnshuffle(4),
             _convolution(48, 96),
@@ -56,7 +68,7 @@ class Guard(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 49, self.dimensions, bias=False), nn.BatchNorm1d(256))
 
     def forward(self, faces: Tensor) -> Tensor:
-        return functional.normalize(self.head(_grid(self.narrow(self.stack(_seen(faces))))))
+        return functional.normalize(self.head(_grid(self.narrow(self.stack(_at(faces, self.side))))))
 
 
 ENCODERS: dict[str, type[Driver] | type[Guard]] = {"driver": Driver, "guard": Guard}
@@ -82,9 +94,11 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def _seen(faces: Tensor) -> Tensor:
-    return functional.interpolate(faces, (SIDE, SIDE), mode="bilinear", align_corners=False)
+def _at(maps: Tensor, side: int) -> Tensor:
+    if maps.shape[-1] == side:
+        return maps
+    return functional.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 
 
 def _grid(maps: Tensor) -> Tensor:
-    return functional.interpolate(maps, (GRID, GRID), mode="bilinear", align_corners=False)
+    return _at(maps, GRID)

@@ -35,6 +35,43 @@ def degraded(face: Face, rng: np.random.Generator, hardness: float = 1.0) -> Fac
     return face
 
 
+def poor(face: Face, rng: np.random.Generator) -> Face:
+    """The same view by a poor camera: out of focus, small, noisy or coarsely coded, now and then two of these."""
+    changes = (_blurred, _low_resolution, _noisy, _jpeg)
+    for i in rng.choice(len(changes), 1 + int(rng.random() < 0.4), replace=False):
+        face = changes[i](face, rng)
+    return face
+
+
+def covered(face: Face, rng: np.random.Generator) -> tuple[Face, Face]:
+    """Something in front of a face (h, h, 3): a hand, a cup, a microphone, a bar; up to a fifth of the picture.
+
+    Returns:
+        The picture with it, and where it is: uint8 (h, h), 0 or 255.
+    """
+    side = len(face)
+    where = np.zeros((side, side), np.uint8)
+    place = rng.uniform(0.1, 0.9, 2) * side
+    angle = rng.uniform(0, 180)
+    if rng.random() < 0.3:
+        along = side * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+        ends = [tuple(map(int, place + way * along)) for way in (-1, 1)]
+        cv2.line(where, ends[0], ends[1], 255, int(side * rng.uniform(0.04, 0.12)))
+    else:
+        for _ in range(rng.integers(1, 4)):
+            axes = (side * rng.uniform(0.05, 0.2, 2)).astype(int).tolist()
+            cv2.ellipse(where, tuple(map(int, place)), axes, angle, 0, 360, 255, -1)
+            place += rng.normal(0, 0.1 * side, 2)
+    # Every other one has the colour of this skin, as a hand has.
+    middle = face[side // 2 : 3 * side // 4, side // 3 : 2 * side // 3].reshape(-1, 3)
+    colour = np.median(middle, 0) * np.exp(rng.normal(0, 0.15)) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
+    coarse = rng.normal(0, 0.18, (4, 4)).astype(np.float32)
+    shade = 1 + cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
+    front = colour * shade + rng.normal(0, 3, face.shape)
+    soft = cv2.GaussianBlur(where, (0, 0), 0.8)[..., None] / 255
+    return _picture((face + (front - face) * soft).clip(0, 255).astype(np.uint8)), where
+
+
 def low_resolution(face: Face, side: int) -> Face:
     """The face as a camera sees it that has only `side` pixels for it, brought back to its size."""
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)

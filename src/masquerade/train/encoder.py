@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,39 +22,65 @@ from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
 from masquerade.train.muon import Muon
 from masquerade.train.recipe import EncoderLoss, EncoderRecipe, Schedule
-from masquerade.train.teachers import TEACHERS, both_ways
+from masquerade.train.teachers import TEACHERS, Look, both_ways, look_of
 
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
-class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batch i of a run: degraded faces (n, 112, 112, 3) uint8, people (n,), the teacher's unit vectors (n, d).
+class Lesson(NamedTuple):
+    """What one step learns from.
 
-    Every epoch goes through all faces in an order of its own.
+    Attributes:
+        faces: degraded, uint8 RGB (n, 112, 112, 3).
+        people: (n,), −1 where nobody knows or a face is mixed.
+        teacher: its unit vectors, (n, d); those of mixed faces are still to be asked for.
+        mixed: the first m of the faces before they were degraded, which show two people in one, (m, 128, 128, 3).
     """
 
+    faces: Tensor
+    people: Tensor
+    teacher: Tensor
+    mixed: Tensor
+
+
+class FaceBatches(Dataset[Lesson]):
+    """Item i is the batch of step i. Every epoch goes through all faces in an order of its own."""
+
     def __init__(
-        self, sets: list[FaceSet], targets: NDArray[np.float32], schedule: Schedule, *, seed: int, hardness: float
+        self,
+        sets: list[FaceSet],
+        targets: NDArray[np.float32],
+        schedule: Schedule,
+        *,
+        seed: int,
+        hardness: float,
+        mixed: float = 0.0,
     ) -> None:
         self._sets = sets
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._targets = targets
         self._people = np.concatenate([s.people for s in sets])
         self._batch, self._seed, self._hardness = schedule.batch, seed, hardness
+        self._mixed = round(mixed * schedule.batch)
         self._an_epoch = len(self._people) // schedule.batch
         self._steps = max(1, round(schedule.epochs * self._an_epoch))
 
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
         epoch, place = divmod(step, self._an_epoch)
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._people))
         rows = order[place * self._batch : (place + 1) * self._batch]
         rng = np.random.default_rng((self._seed, epoch, place))
-        faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
-        return torch.from_numpy(faces), torch.from_numpy(self._people[rows]), torch.from_numpy(self._targets[rows])
+        clean = [self._face(row) for row in rows]
+        others = rng.integers(len(self._people), size=self._mixed)
+        mixed = [mix(one, self._face(other), rng) for one, other in zip(clean, others, strict=False)]
+        faces = np.stack([degraded(face, rng, self._hardness) for face in [*mixed, *clean[self._mixed :]]])
+        people = np.where(np.arange(len(rows)) < self._mixed, -1, self._people[rows])
+        asked = np.stack(mixed) if mixed else np.empty((0, *clean[0].shape), np.uint8)
+        return Lesson(*map(torch.from_numpy, (faces, people, self._targets[rows], asked)))
 
     def _face(self, row: int) -> NDArray[np.uint8]:
         which = int(np.searchsorted(self._starts, row, "right")) - 1
@@ -62,11 +89,14 @@ class FaceBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 class EncoderTraining:
-    """What the engine trains: see `engine.Training`."""
+    """What the engine trains: see `engine.Training`. `ask` is asked for the teacher's view of mixed faces."""
 
     averaged = ("encoder",)
 
-    def __init__(self, recipe: EncoderRecipe, encoder: Driver | Guard, prototypes: Tensor, validation: FaceSet) -> None:
+    def __init__(
+        self, recipe: EncoderRecipe, encoder: Driver | Guard, prototypes: Tensor, validation: FaceSet, ask: Look
+    ) -> None:
+        self._ask = ask
         self._loss = recipe.loss
         self._device = engine.device_of_choice()
         self._precision = engine.precision_of_choice(self._device)
@@ -92,8 +122,11 @@ class EncoderTraining:
             self.optimizers["muon"] = Muon(banks, lr=recipe.filter_rate)
         self._validation = validation
 
-    def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> Mapping[str, Tensor]:
-        faces, people, teacher = (part.to(self._device, non_blocking=True) for part in batch)
+    def step(self, batch: Lesson) -> Mapping[str, Tensor]:
+        faces, people, teacher = (part.to(self._device, non_blocking=True) for part in batch[:3])
+        if len(batch.mixed):
+            said = self._ask(batch.mixed.to(self._device, non_blocking=True)).to(self._device)
+            teacher = torch.cat([said, teacher[len(said) :]])
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             embeddings = self.modules["encoder"](_network_input(faces))
         losses = self._losses(embeddings.float(), people, teacher)
@@ -167,26 +200,55 @@ def train_encoder(
     teacher = TEACHERS[recipe.loss.teacher](teachers)
 
     def opinions(name: str, faces: FaceSet) -> NDArray[np.float32]:
-        ways, look = ("2", lambda some: both_ways(teacher, some)) if recipe.loss.both_ways else ("1", teacher)
+        ways, embed = ("2", lambda some: both_ways(teacher, some)) if recipe.loss.both_ways else ("1", teacher)
         stored = cache / f"{Path(name).stem}.{recipe.loss.teacher}{ways}.npy"
-        return derived(stored, lambda: map_batches(look, faces.faces))
+        return derived(stored, lambda: map_batches(embed, faces.faces))
 
     targets = np.concatenate([opinions(name, s) for (name, _), s in zip(archives, sets, strict=True)])
-    if recipe.loss.centred:
-        targets = targets - recipe.loss.centred * targets.mean(0)
-        targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    centre = recipe.loss.centred * targets.mean(0)
+    targets = centred(targets, centre)
     validation = read_archive(data / recipe.data.validation, cache, labelled=True)
     torch.manual_seed(recipe.seed)
     encoder = ENCODERS[recipe.network]()
     if start is not None:
         encoder = read_encoder(start, recipe.network)
+    encoder.side = recipe.side
+    if start is not None:
         rows = np.random.default_rng(recipe.seed).choice(len(sets[0]), min(512, len(sets[0])), replace=False)
         settle(encoder, _network_input(torch.from_numpy(inputs(sets[0].faces[np.sort(rows)]))))
-    training = EncoderTraining(recipe, encoder.train(), _prototypes(sets[0].people, targets), validation)
-    schedule = recipe.schedule
-    batches = FaceBatches(sets, targets, schedule, seed=recipe.seed, hardness=recipe.hardness)
-    averages = engine.fit(training, batches, schedule, work / recipe.name, seed=recipe.seed, workers=workers)
+    look = look_of(recipe.loss.teacher, teachers)
+
+    def ask(some: Tensor) -> Tensor:
+        said = look(some)
+        if recipe.loss.both_ways:
+            said = functional.normalize(said + look(some.flip(2)))
+        return functional.normalize(said - torch.from_numpy(centre).to(said.device))
+
+    training = EncoderTraining(recipe, encoder.train(), _prototypes(sets[0].people, targets), validation, ask)
+    batches = FaceBatches(
+        sets, targets, recipe.schedule, seed=recipe.seed, hardness=recipe.hardness, mixed=recipe.data.mixed
+    )
+    averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["encoder"]
+
+
+def mix(one: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Two aligned crops (h, w, 3) in one: half of the time the one through the other, else a part of each."""
+    share = rng.uniform(0.3, 0.7)
+    if rng.random() < 0.5:
+        return np.asarray(cv2.addWeighted(one, share, other, 1 - share, 0), np.uint8)
+    made, cut = one.copy(), int(share * len(one))
+    if rng.random() < 0.5:
+        made[cut:] = other[cut:]
+    else:
+        made[:, cut:] = other[:, cut:]
+    return made
+
+
+def centred(vectors: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors (n, d) seen from `centre`, (d,), as unit vectors again."""
+    moved = vectors - centre
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
 
 
 @torch.no_grad()

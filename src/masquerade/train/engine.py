@@ -6,6 +6,7 @@ was killed and started again writes the same log as one that was not.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
+from masquerade.errors import MasqueradeError
 from masquerade.train.data import whole_file
 from masquerade.train.recipe import Schedule
 
@@ -58,7 +60,11 @@ class Training(Protocol):
 
 def device_of_choice() -> torch.device:
     """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+    return torch.device("cuda")
 
 
 def precision_of_choice(device: torch.device) -> torch.dtype:
@@ -82,6 +88,9 @@ def fit(
 
     Returns:
         The averaged modules.
+
+    Raises:
+        MasqueradeError: a loss is not a number any more; no such weights are saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     steps = len(batches)  # type: ignore[arg-type]
@@ -101,7 +110,7 @@ def fit(
             done = step + 1
             line = {}
             if done % schedule.log_every == 0 or done == steps:
-                line = {name: float(value) for name, value in values.items()}
+                line = _finite({name: float(value) for name, value in values.items()})
             if done % schedule.validate_every == 0 or done == steps:
                 line |= training.validate(averages)
             if line:
@@ -111,9 +120,12 @@ def fit(
                 for name, value in line.items():
                     board.add_scalar(name, value, done)
             if time.monotonic() - saved > 60 * schedule.save_minutes or done == steps:
+                _finite({name: float(value) for name, value in values.items()})
                 for name, optimizer in training.optimizers.items():
                     for group, lr in zip(optimizer.param_groups, base[name], strict=True):
                         group["lr"] = lr
+                # What the checkpoint is past, nobody will write to the board again.
+                board.flush()
                 _save(training, averages, done, folder)
                 saved = time.monotonic()
     return averages
@@ -133,7 +145,12 @@ def _from(batches: Dataset[Batch], first: int, workers: int) -> Iterator[tuple[i
     rest = range(first, len(batches))  # type: ignore[arg-type]
     # Worker processes leave the cores to the training proper: OpenCV would start threads of its own in each.
     loader = DataLoader(
-        batches, batch_size=None, sampler=rest, num_workers=workers, prefetch_factor=8 if workers else None
+        batches,
+        batch_size=None,
+        sampler=rest,
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     return zip(rest, loader, strict=True)
 
@@ -142,6 +159,15 @@ def _shown(steps: Iterator[tuple[int, Batch]], name: str, first: int, count: int
     """The same, with a bar and the time left for whoever sits before a terminal."""
     quiet = not sys.stderr.isatty()
     yield from track(steps, name, total=count, completed=first, console=Console(stderr=True), disable=quiet)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values, if training has not gone astray; asked now and then, since a GPU has to be waited for."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            hint = "The last checkpoint is whole: lower the learning rate and go on from it"
+            raise MasqueradeError(f"the loss is {value} ({name})", hint=hint)
+    return dict(values)
 
 
 @torch.no_grad()
@@ -168,6 +194,8 @@ def _save(training: Training, averages: Mapping[str, nn.Module], step: int, fold
 def _resume(training: Training, averages: Mapping[str, nn.Module], folder: Path) -> int:
     """Load the checkpoint if there is one, and forget what the log says of later steps. Returns the step to do next."""
     step = 0
+    for half_written in folder.glob(f".{CHECKPOINT}.*.part"):  # by a run that was killed while it saved
+        half_written.unlink()
     if (folder / CHECKPOINT).is_file():
         state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
         step = int(state["step"])

@@ -17,7 +17,7 @@ from torch import nn
 
 from masquerade.errors import WeightsError
 from masquerade.nets.base import Generator, to_onnx
-from masquerade.nets.encoder import ENCODERS, GRID, SIDE, Driver, Guard, Residual
+from masquerade.nets.encoder import ENCODERS, GRID, Driver, Guard, Residual
 from masquerade.nets.generators import GENERATORS
 from masquerade.train.data import INPUT, whole_file
 
@@ -32,13 +32,14 @@ def export_encoder(encoder: Driver | Guard, path: Path) -> None:
 
     Weights are stored as float16 and cast when the file is opened, which engines do once; sums run in float32.
     """
-    graph = _Graph()
-    name = graph.resized("face", INPUT, SIDE)
+    side = encoder.side
+    graph = _Graph(side)
+    name = graph.resized("face", INPUT, side)
     # The one step between modules that is no module: the maps are brought to the grid before their places are read.
     reader = encoder.places if isinstance(encoder, Driver) else encoder.head
     for part in encoder.children():
         if part is reader:
-            name = graph.resized(name, SIDE // 16, GRID)
+            name = graph.resized(name, side // 16, GRID)
         name = graph.module(part, name)
     name = graph.node("LpNormalization", [name], axis=1, p=2)
     graph.nodes.append(helper.make_node("Identity", [name], ["embedding"]))
@@ -60,8 +61,10 @@ def read_encoder(path: Path, network: str) -> Driver | Guard:
     The file has no normalisation layers of its own any more, so these pass values on and add what was folded into a
     bias. Before training goes on, `settle` gives them back statistics to work with.
     """
-    encoder = ENCODERS[network]()
     stored = [numpy_helper.to_array(w) for w in onnx.load(path).graph.initializer]
+    # What `_unshuffle` reshapes to: [n, 3, rows, 4, columns, 4].
+    rows, block = next(w for w in stored if w.dtype == np.int64)[2:4]
+    encoder = ENCODERS[network](side=int(rows * block))
     weights = iter([torch.from_numpy(w.astype(np.float32)) for w in stored if w.dtype == np.float16])
     with torch.no_grad():
         for module in encoder.modules():
@@ -101,7 +104,7 @@ def settle(encoder: nn.Module, faces: torch.Tensor) -> None:
 
 
 def averaged_encoder(checkpoint: Path, network: str) -> Driver | Guard:
-    """The encoder with the averaged weights of a run's checkpoint, ready to use."""
+    """The encoder with the averaged weights of a run's checkpoint, which looks at whole crops, ready to use."""
     encoder = ENCODERS[network]()
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     encoder.load_state_dict(state["averages"]["encoder"])
@@ -166,9 +169,10 @@ def averaged_generator(checkpoint: Path, network: str = "compact", **sizes: int)
 
 
 class _Graph:
-    """ONNX nodes and weights in the order in which they run."""
+    """ONNX nodes and weights in the order in which they run, of an encoder that looks at `side` pixels."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int) -> None:
+        self._side = side
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
@@ -210,12 +214,15 @@ class _Graph:
 
     def _unshuffle(self, side: int, x: str) -> str:
         """nn.PixelUnshuffle: channel, then row, then column inside a block; SpaceToDepth orders them otherwise."""
-        cut = self.node("Reshape", [x, self._shape([0, 3, SIDE // side, side, SIDE // side, side])])
+        places = self._side // side
+        cut = self.node("Reshape", [x, self._shape([0, 3, places, side, places, side])])
         turned = self.node("Transpose", [cut], perm=[0, 1, 3, 5, 2, 4])
-        return self.node("Reshape", [turned, self._shape([0, 3 * side * side, SIDE // side, SIDE // side])])
+        return self.node("Reshape", [turned, self._shape([0, 3 * side * side, places, places])])
 
     def resized(self, x: str, side: int, new_side: int) -> str:
         """Square maps brought from one side to another, bilinearly."""
+        if side == new_side:
+            return x
         name = f"scales{len(self.weights)}"
         # Engines round the new side down: a hair more than the ratio keeps it from falling short.
         ratio = new_side / side * (1 + 1e-6)

@@ -23,7 +23,7 @@ from masquerade.models.runtime import import_openvino
 from masquerade.train.data import FaceSet, derived, map_batches, read_archive
 from masquerade.train.grids import write_grid
 from masquerade.train.swapper import teacher_embeddings
-from masquerade.train.teachers import TEACHERS, Embed, openvino_model
+from masquerade.train.teachers import TEACHERS, Embed, openvino_model, poses
 
 Faces = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -36,7 +36,6 @@ _BATCH = 16
 _COLUMNS = 12
 _BOX = slice(14, 128), slice(7, 121)
 """Rows and columns of an aligned 128 px crop that a detector's face box, grown by a tenth, would hold."""
-_MEAN, _STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +82,6 @@ def recognised(
         found(target, source),
         float((distances[same] < threshold).mean()),
     )
-
-
-def poses(model: Path, faces: Faces) -> NDArray[np.float32]:
-    """Yaw, pitch and roll in degrees, (n, 3), of crops (n, 128, 128, 3), by `fr_pose.onnx`."""
-    compiled = import_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def angles(face: Faces) -> NDArray[np.float32]:
-        large = cv2.resize(face, (224, 224)).astype(np.float32) / np.float32(255)
-        read = compiled([np.ascontiguousarray(((large - _MEAN) / _STD).transpose(2, 0, 1)[None])])
-        logits = np.concatenate(list(read.values()))
-        shares = np.exp(logits - logits.max(1, keepdims=True))
-        return np.asarray((shares * np.arange(66)).sum(1) / shares.sum(1) * 3 - 99, np.float32)
-
-    return np.stack([angles(face) for face in faces])
 
 
 def landmarks(model: Path, faces: Faces) -> NDArray[np.float32]:

@@ -58,11 +58,14 @@ class EncoderData(_Strict):
     Attributes:
         labelled: with one folder a person.
         unlabelled: seen by distillation only.
+        mixed: share of a batch that shows two faces in one, of which the teacher is asked at every step: with it, a
+            teacher has more to say than there are faces.
         validation: with one folder a person; other people.
     """
 
     labelled: str
     unlabelled: list[str] = []
+    mixed: Share = 0.0
     validation: str
 
 
@@ -95,6 +98,7 @@ class EncoderRecipe(_Strict):
 
     Attributes:
         network: which of `nets.encoder`.
+        side: pixels that it looks at.
         learning_rate, weight_decay: of AdamW.
         filter_rate: learning rate of Muon for the filters of convolutions; 0 leaves them to AdamW.
         hardness: scales how often a face is degraded; 0 for never.
@@ -103,6 +107,7 @@ class EncoderRecipe(_Strict):
 
     name: str
     network: Literal["driver", "guard"]
+    side: PositiveInt = 112
     seed: NonNegativeInt
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
@@ -123,6 +128,9 @@ class SwapperData(_Strict):
         fabricated: share of sources that are no real embedding: half of them lie between two people, half are drawn as
             a bank's members are.
         same: share of a batch in which the target is its own source and must come out as it went in.
+        poor: share of targets as a poor camera shows them.
+        covered: share of targets with something in front of the face, which has to stay.
+        turned: how many more times an epoch holds a target whose yaw is above 25 degrees.
         jitter: whether crops move as if other landmarks had aligned them; not where a network is told where those are.
         people: for a network whose identities are numbers: how many. They are the people with the most pictures, and
             the sources; 0 for all other networks.
@@ -132,6 +140,9 @@ class SwapperData(_Strict):
     validation: str
     fabricated: Share = 0.4
     same: Share = 0.2
+    poor: Share = 0.0
+    covered: Share = 0.0
+    turned: NonNegativeInt = 0
     jitter: bool = True
     people: NonNegativeInt = 0
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from masquerade.errors import InputError, MasqueradeError
+from masquerade.errors import InputError
 from masquerade.identity.bank import IdentityModel, fit_distribution
 from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
@@ -25,8 +25,9 @@ from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.patches import PatchDiscriminator
 from masquerade.train import engine
+from masquerade.train.augment import covered, poor
 from masquerade.train.conditions import conditions
-from masquerade.train.data import INPUT, SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive
+from masquerade.train.data import INPUT, SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, resized
 from masquerade.train.export import read_encoder, read_generator
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial, reconstruction
@@ -40,13 +41,15 @@ from masquerade.train.losses.perceptual import perceptual
 from masquerade.train.losses.scene import light, surroundings
 from masquerade.train.recipe import Discriminator, Schedule, SwapperData, SwapperLoss, SwapperRecipe
 from masquerade.train.recognisers import DriverRecogniser, FeatureRecogniser, Recogniser
-from masquerade.train.teachers import both_ways, fr_feature
+from masquerade.train.teachers import both_ways, fr_feature, poses
 from masquerade.train.views import View
 
 _SHOWN = 48
 """Faces that validation looks at."""
 _COLUMNS = 12
 """Faces in a sample grid."""
+TURNED = 25.0
+"""Degrees of yaw from which on a face is rare and hard."""
 
 Vectors = NDArray[np.float32]
 
@@ -61,6 +64,7 @@ class Swaps(NamedTuple):
         wanted: the sources', (n, 512).
         same: (n,), True where the source is the target.
         given: what the generator is told of the sources: `wanted`, or their numbers, one-hot.
+        front: where something lies in front of a face, uint8 (n, side, side), 0 or 255.
     """
 
     step: int
@@ -69,6 +73,7 @@ class Swaps(NamedTuple):
     wanted: Tensor
     same: Tensor
     given: Tensor
+    front: Tensor
 
 
 class Numbered(NamedTuple):
@@ -110,13 +115,17 @@ class SwapBatches(Dataset[Swaps]):
         seed: int,
         side: int = SIDE,
         people: Numbered | None = None,
+        yaws: Vectors | None = None,
     ) -> None:
         self._sets, self._side, self._people = sets, side, people
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._embeddings = embeddings
         self._population: IdentityModel = fit_distribution(embeddings)
         self._data, self._batch, self._seed = data, schedule.batch, seed
-        self._an_epoch = len(embeddings) // schedule.batch
+        self._rows = np.arange(len(embeddings))
+        if yaws is not None:
+            self._rows = np.concatenate([self._rows, np.repeat(np.flatnonzero(np.abs(yaws) > TURNED), data.turned)])
+        self._an_epoch = len(self._rows) // schedule.batch
         if not self._an_epoch:
             raise InputError(f"{len(embeddings)} faces do not fill a batch of {schedule.batch}")
         self._steps = max(1, round(schedule.epochs * self._an_epoch))
@@ -127,7 +136,7 @@ class SwapBatches(Dataset[Swaps]):
     def __getitem__(self, step: int) -> Swaps:
         cv2.setNumThreads(1)
         epoch, place = divmod(step, self._an_epoch)
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._embeddings))
+        order = np.random.default_rng((self._seed, epoch)).permutation(self._rows)
         rows = order[place * self._batch : (place + 1) * self._batch]
         rng = np.random.default_rng((self._seed, epoch, place))
         own = self._embeddings[rows]
@@ -138,9 +147,19 @@ class SwapBatches(Dataset[Swaps]):
         else:
             numbers = rng.integers(len(self._people.rows), size=self._batch)
             wanted, given = self._people.vectors[numbers], one_hot(numbers, len(self._people.rows))
-        faces = [self._face(row) for row in rows]
-        targets = at_side(np.stack([jittered(face, rng) for face in faces] if self._data.jitter else faces), self._side)
-        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given)))
+        views = [self._view(self._face(row), rng) for row in rows]
+        targets, front = np.stack([view for view, _ in views]), np.stack([front for _, front in views])
+        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given, front)))
+
+    def _view(self, face: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A target, and where something lies in front of it."""
+        face = resized(jittered(face, rng) if self._data.jitter else face, self._side)
+        front = np.zeros(face.shape[:2], np.uint8)
+        if rng.random() < self._data.covered:
+            face, front = covered(face, rng)
+        if rng.random() < self._data.poor:
+            face = poor(face, rng)
+        return face, front
 
     def _face(self, row: int) -> NDArray[np.uint8]:
         which = int(np.searchsorted(self._starts, row, "right")) - 1
@@ -218,7 +237,10 @@ class SwapperTraining:
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
-                module.parameters(), lr=recipe.learning_rate, betas=(recipe.betas[0], recipe.betas[1])
+                module.parameters(),
+                lr=recipe.learning_rate,
+                betas=(recipe.betas[0], recipe.betas[1]),
+                fused=self._device.type == "cuda",
             )
             for name, module in self.modules.items()
         }
@@ -230,7 +252,7 @@ class SwapperTraining:
 
     def step(self, batch: Swaps) -> Mapping[str, Tensor]:
         targets = _network_input(batch.targets.to(self._device, non_blocking=True))
-        own, wanted, same, given = (part.to(self._device, non_blocking=True) for part in batch[2:])
+        own, wanted, same, given, front = (part.to(self._device, non_blocking=True) for part in batch[2:])
         generator, judge = self.modules["generator"], self.modules["discriminator"]
         told = conditions(self._generator, len(targets), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
@@ -254,7 +276,7 @@ class SwapperTraining:
                 "attributes": lambda: attribute_matching(_attributes(generator, targets), _attributes(generator, made)),
                 "area": lambda: mask_area(mask),
                 "light": lambda: light(targets, made),
-                "surroundings": lambda: surroundings(targets, made),
+                "surroundings": lambda: surroundings(targets, made, front.float() / 255),
             }
             losses = recognised | {name: formula() for name, formula in formulas.items() if getattr(self._loss, name)}
         total = torch.stack([getattr(self._loss, name) * value.float() for name, value in losses.items()]).sum()
@@ -307,11 +329,6 @@ class SwapperTraining:
         return adversarial.r1(_sum(logits), targets, self._loss.r1) * self._loss.r1_every
 
     def _update(self, name: str, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise MasqueradeError(
-                f"the loss of the {name} is {loss.item()}",
-                hint="The last checkpoint is whole: lower the learning rate and go on from it",
-            )
         self.optimizers[name].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers[name].step()
@@ -426,8 +443,8 @@ def train_swapper(
 
     Args:
         recipe: everything but places.
-        data: folder of the archives; where `<archive>.fr_feature2.npy` lies beside one, its embeddings are taken from
-            there (float16 will do) instead of being computed.
+        data: folder of the archives; where `<archive>.fr_feature2.npy` or `<archive>.yaw.npy` lies beside one, its
+            embeddings (float16 will do) or yaws are taken from there instead of being computed.
         teachers: folder of the recognisers that are not in the package.
         work: gets `cache/` (shared between recipes) and a folder of the recipe's name.
         workers: processes that prepare batches.
@@ -440,6 +457,9 @@ def train_swapper(
         [teacher_embeddings(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)]
     )
     people = numbered(sets[0].people, embeddings, count) if count else None
+    yaws = None
+    if recipe.data.turned:
+        yaws = np.concatenate([yaws_of(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
     validation = read_archive(data / recipe.data.validation, cache, labelled=True, side=side)
     torch.manual_seed(recipe.seed)
     generator = build_generator(recipe)
@@ -459,7 +479,14 @@ def train_swapper(
     if start is not None:
         _begin_with(training, start)
     batches = SwapBatches(
-        sets, embeddings, recipe.data, recipe.schedule, seed=recipe.seed, side=recipe.side, people=people
+        sets,
+        embeddings,
+        recipe.data,
+        recipe.schedule,
+        seed=recipe.seed,
+        side=recipe.side,
+        people=people,
+        yaws=yaws,
     )
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["generator"]
@@ -490,6 +517,13 @@ def teacher_embeddings(name: str, faces: FaceSet, data: Path, cache: Path, teach
     if len(vectors) != len(faces):
         raise InputError(f"holds {len(vectors)} embeddings of {len(faces)} faces", path=path, hint="Delete it")
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def yaws_of(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Vectors:
+    """Degrees, (n,), by `fr_pose.onnx`: from `<archive>.yaw.npy` beside the archive, from the cache, or measured."""
+    stored = f"{Path(name).stem}.yaw.npy"
+    path = data / stored if (data / stored).is_file() else cache / stored
+    return derived(path, lambda: poses(teachers / "fr_pose.onnx", at_side(faces.faces, SIDE))[:, 0])
 
 
 def _shown(faces: FaceSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

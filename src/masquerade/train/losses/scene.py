@@ -16,9 +16,16 @@ def light(target: Tensor, result: Tensor, places: int = 8) -> Tensor:
     )
 
 
-def surroundings(target: Tensor, result: Tensor) -> Tensor:
-    """Mean absolute difference outside the face, (n, 3, side, side) each; between in and out it sets in gradually."""
-    return ((target - result).abs() * outside(target.shape[-1]).to(target)).mean()
+def surroundings(target: Tensor, result: Tensor, front: Tensor | None = None) -> Tensor:
+    """Mean absolute difference outside the face, (n, 3, side, side) each; between in and out it sets in gradually.
+
+    Args:
+        front: what lies before the face counts too, (n, side, side) from 0 to 1.
+    """
+    where = outside(target.shape[-1]).to(target).expand(len(target), -1, -1)
+    if front is not None:
+        where = torch.maximum(where, front.to(target))
+    return ((target - result).abs() * where[:, None]).mean()
 
 
 def outside(side: int) -> Tensor:
