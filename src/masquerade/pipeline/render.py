@@ -19,6 +19,7 @@ from masquerade.media import (
 )
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
+from masquerade.pipeline.wearing import worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
 from masquerade.swap.impose import Imposer, Outcome, Task
@@ -167,6 +168,7 @@ class Walk:
         self._replacer = replacer
         self._wardrobe = wardrobe
         self._faces = plan.faces_by_frame()
+        self._worn = {p.id: worn_frames(p) for p in plan.people if wardrobe and p.id in wardrobe.identities}
         self.replaced: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.kept = 0
@@ -190,12 +192,16 @@ class Walk:
         if self._wardrobe is None:
             return [tracked for _, tracked in faces]
         identities = self._wardrobe.identities
-        # A face that was only supposed to be there may be beside the place: a swap would leave it in the open.
-        worn = [(p, t) for p, t in faces if p.id in identities and t.provenance is Provenance.DETECTED]
-        rest = [t for p, t in faces if p.id in identities and t.provenance is not Provenance.DETECTED]
-        if rest:
-            self.outcomes["not seen in this frame"] += len(rest)
-        rest += [t for p, t in faces if p.id not in identities]
+        worn, rest = [], []
+        for person, tracked in faces:
+            if person.id not in identities:
+                rest.append(tracked)
+            elif tracked.frame in self._worn[person.id]:
+                worn.append((person, tracked))
+            else:
+                seen = tracked.provenance is Provenance.DETECTED
+                self.outcomes["seen too briefly" if seen else "not seen in this frame"] += 1
+                rest.append(tracked)
         seeds = [frame.index * 1_000_003 + person.id for person, _ in worn]
         tasks = [Task(t.face, identities[p.id], seed) for (p, t), seed in zip(worn, seeds, strict=True)]
         for (_, tracked), outcome in zip(worn, self._wardrobe.imposer.impose(frame, tasks), strict=True):

@@ -1,0 +1,70 @@
+"""In which frames a person's fabricated face can be worn, so that it neither sits beside the place nor flickers."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from masquerade.plan import Person
+from masquerade.types import Provenance, TrackedFace
+
+BRIDGED = 3
+"""Frames on end in which a face may go unseen: for so long it lies on the straight line between its neighbours."""
+
+_STILL = 0.15
+"""Faces: who moves farther meanwhile may be anywhere."""
+
+BRIEF = 5
+"""Frames: who is redacted before or after is not worth a face for less, which would only flash up."""
+
+
+def worn_frames(person: Person) -> frozenset[int]:
+    """The frames in which this person's face is to be swapped; in all others it is to be redacted.
+
+    A face that was seen in its own frame can be. One that was not may be beside the place it is supposed at, and a swap
+    would leave it in the open; it can be only for a moment between two frames in which it was seen and hardly moved.
+    """
+    faces = person.faces
+    able = [_seen(tracked) for tracked in faces]
+    for start, end in list(_runs(faces, able, False)):
+        if _bridged(faces, start, end, able):
+            able[start:end] = [True] * (end - start)
+    for start, end in list(_runs(faces, able, True)):
+        beside = (start > 0 and _on_end(faces, start - 1)) or _on_end(faces, end - 1)
+        if beside and end - start < BRIEF:
+            able[start:end] = [False] * (end - start)
+    return frozenset(tracked.frame for tracked, can in zip(faces, able, strict=True) if can)
+
+
+def _seen(tracked: TrackedFace) -> bool:
+    return tracked.provenance is Provenance.DETECTED and tracked.face.landmarks is not None
+
+
+def _on_end(faces: Sequence[TrackedFace], i: int) -> bool:
+    """Whether the next face stands in the next frame."""
+    return i + 1 < len(faces) and faces[i + 1].frame == faces[i].frame + 1
+
+
+def _runs(faces: Sequence[TrackedFace], able: Sequence[bool], wanted: bool) -> Iterator[tuple[int, int]]:
+    """(start, end) of stretches of frames on end that are alike."""
+    start = 0
+    for i in range(1, len(faces) + 1):
+        if i == len(faces) or able[i] != able[i - 1] or not _on_end(faces, i - 1):
+            if able[start] == wanted:
+                yield start, i
+            start = i
+
+
+def _bridged(faces: Sequence[TrackedFace], start: int, end: int, able: Sequence[bool]) -> bool:
+    if start == 0 or end == len(faces) or end - start > BRIDGED or not (able[start - 1] and able[end]):
+        return False
+    between = faces[start - 1 : end + 1]
+    if any(b.frame != a.frame + 1 for a, b in pairwise(between)):
+        return False
+    if any(t.provenance is not Provenance.INTERPOLATED or t.face.landmarks is None for t in between[1:-1]):
+        return False
+    before, after = between[0].face, between[-1].face
+    if before.landmarks is None or after.landmarks is None:
+        return False
+    moved = float(np.linalg.norm(after.landmarks - before.landmarks, axis=1).mean())
+    return moved < _STILL * min(before.box.width, after.box.width)

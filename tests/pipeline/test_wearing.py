@@ -1,0 +1,69 @@
+"""When a fabricated face is worn: where it was seen, across a blink, and never for a flash."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masquerade.faces.align import template
+from masquerade.pipeline.wearing import BRIDGED, BRIEF, worn_frames
+from masquerade.plan import Person
+from masquerade.types import Box, Face, Provenance, TrackedFace
+
+KINDS = {"d": Provenance.DETECTED, "i": Provenance.INTERPOLATED, "e": Provenance.EXTRAPOLATED}
+
+
+def person(pattern, speed=0.0):
+    """One letter a frame, a dot where the person is not there; moving by `speed` faces a frame."""
+    faces = []
+    for frame, letter in enumerate(pattern):
+        if letter in KINDS:
+            x = 60 * speed * frame
+            face = Face(Box(x, 0, x + 60, 80), 0.9, (template(80) + np.array([x, 0])).astype(np.float32))
+            faces.append(TrackedFace(frame, face, KINDS[letter]))
+    return Person(id=1, anchor="a", faces=tuple(faces))
+
+
+def worn(pattern, speed=0.0):
+    frames = worn_frames(person(pattern, speed))
+    return "".join("x" if i in frames else "-" for i in range(len(pattern)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("ddddd", "xxxxx"),
+        ("d", "x"),  # a photo, or somebody who is seen for a moment and not supposed before or after
+        ("dd...dd", "xx---xx"),
+        ("eedddddee", "--xxxxx--"),
+        ("eeddddee", "--------"),
+        ("ddidiiddiiid", "xxxxxxxxxxxx"),
+        ("dddddiiiiddddd", "xxxxx----xxxxx"),
+        ("dddddiiiiddd", "xxxxx-------"),
+        ("dddddeeddddd", "xxxxx--xxxxx"),
+        ("ddddd.iddddd", "xxxxx--xxxxx"),
+        ("iddddd", "-xxxxx"),
+        ("", ""),
+    ],
+)
+def test_patterns(pattern, expected):
+    assert (BRIDGED, BRIEF) == (3, 5)
+    assert worn(pattern) == expected
+
+
+def test_who_moves_fast_is_not_guessed():
+    assert worn("dddddiiddddd", speed=0.04) == "xxxxxxxxxxxx"
+    assert worn("dddddiiddddd", speed=0.08) == "xxxxx--xxxxx"
+
+
+@given(st.text("die.", max_size=40))
+def test_nothing_flashes_and_nobody_is_made_up(pattern):
+    result = worn(pattern)
+    for i, letter in enumerate(pattern):
+        assert result[i] == "-" or letter in "di"
+    for start in range(len(pattern)):
+        for length in range(1, BRIEF):
+            piece = result[start - 1 : start + length + 1] if start else ""
+            if piece == "-" + "x" * length + "-":
+                around = pattern[start - 1], pattern[start + length]
+                assert around == (".", "."), "shorter only for who is nowhere before and after"
