@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from masquerade.audit.compare import Pair
 from masquerade.audit.evidence import Evidence, Instruments, gather
@@ -23,7 +24,7 @@ from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.render import render
 from masquerade.plan import Treatment
 
-METHODS = (None, "blur", "pixelate", "solid")
+METHODS: tuple[Literal["blur", "pixelate", "solid"] | None, ...] = (None, "blur", "pixelate", "solid")
 
 
 def evidence(clip: Path, folder: Path, instruments: Instruments, far: float) -> Iterator[Evidence]:

@@ -27,10 +27,10 @@ def placed(portrait, scale, x, y, width, height):
     return picture, Box(*(v * scale + o for v, o in zip(FACE, (x, y, x, y), strict=True)))
 
 
-def write_clip(path, pictures, rate=25):
+def write_clip(path, pictures, rate=25, crf=16):
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "16", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture))

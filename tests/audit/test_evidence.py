@@ -11,7 +11,7 @@ from masquerade.audit.report_findings import conclude
 from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
 from masquerade.errors import InputError, OptionError, PairError, PlanError
 from masquerade.faces.embed import open_encoder
-from masquerade.media import sha256
+from masquerade.media import open_video, sha256
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.render import render
 from masquerade.plan import ManualBox, Scope, Span, Treatment
@@ -83,6 +83,13 @@ def test_a_face_that_was_left_is_found_out(clips, instruments, plan):
         assert {check.key for check in findings.checks if not check.passed} == {"uncovered", "id"}
         assert all(weak.ahead < 0 for weak in evidence.weakest)
         assert findings.timelines[0].ahead < 0
+
+
+def test_a_face_that_was_left_is_found_out_though_the_encoder_spoilt_it(clips, instruments):
+    with open_video(clips / "clip.mp4") as reader:
+        pictures = [frame.thumbnail(320, 240) for frame in reader]
+    write_clip(clips / "coarse.mp4", pictures, crf=36)
+    assert len(seen(clips, instruments, "coarse.mp4").uncovered) == 3
 
 
 def test_what_the_plan_does_not_know_is_uncovered_though_it_was_changed(clips, instruments):

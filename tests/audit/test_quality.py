@@ -10,7 +10,7 @@ from masquerade.audit.quality import (
     Moments,
     boundary_visibility,
     colour_shift,
-    detail_kept,
+    detail_lost,
     flow_between,
     frechet_distance,
     kernel_distance,
@@ -56,19 +56,38 @@ def test_a_hard_edge_is_seen_and_a_soft_one_is_not():
     assert np.isnan(boundary_visibility(face, face))
 
 
+def everywhere(picture):
+    return np.ones(picture.shape, bool)
+
+
 @pytest.mark.parametrize("side", [24, 56, 112])
-def test_what_is_only_encoded_again_keeps_its_detail(side):
-    face = cv2.resize(texture(), (side, side), interpolation=cv2.INTER_AREA)
-    assert detail_kept(face, face) == 1
-    assert detail_kept(face, coded(face)) > 0.7
-    assert detail_kept(face, np.zeros_like(face)) == pytest.approx(0, abs=1e-6)
-    assert detail_kept(face, cv2.GaussianBlur(face, (0, 0), 0.16 * side)) < 0.2
-    assert detail_kept(face, cv2.resize(texture(5), (side, side), interpolation=cv2.INTER_AREA)) < 0.2
+def test_what_is_only_encoded_again_loses_little_detail(side):
+    face, sigma = cv2.resize(texture(), (side, side), interpolation=cv2.INTER_AREA), side / 12
+
+    def lost(after):
+        return detail_lost(face, after, sigma, everywhere(face))
+
+    assert lost(face) == 0
+    assert lost(coded(face)) < 0.3
+    assert lost(np.zeros_like(face)) == pytest.approx(1, abs=1e-6)
+    assert 0.8 < lost(cv2.GaussianBlur(face, (0, 0), 0.16 * side)) < 1.1
+    assert lost(cv2.resize(texture(5), (side, side), interpolation=cv2.INTER_AREA)) > 0.8
+
+
+def test_detail_is_that_of_the_pixels_that_count():
+    face, half = texture(), np.zeros((112, 112), bool)
+    half[:, :56] = True
+    after = face.copy()
+    after[:, 60:] = 0
+    assert detail_lost(face, after, 1, half) < 0.01
+    assert detail_lost(face, after, 1, ~half) > 0.9
 
 
 def test_where_there_is_no_detail_nothing_is_said():
     flat = np.full((40, 40), 90, np.uint8)
-    assert np.isnan(detail_kept(flat, flat)) and np.isnan(detail_kept(flat, texture(side=40)))
+    assert np.isnan(detail_lost(flat, flat, 3, everywhere(flat)))
+    assert np.isnan(detail_lost(flat, texture(side=40), 3, everywhere(flat)))
+    assert np.isnan(detail_lost(texture(), texture(), 3, np.zeros((112, 112), bool)))
 
 
 def test_motion_is_no_flicker_and_flicker_is():

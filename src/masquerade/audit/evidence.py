@@ -17,7 +17,7 @@ from masquerade.audit.compare import Pair, SameScene, walk
 from masquerade.audit.quality import (
     boundary_visibility,
     colour_shift,
-    detail_kept,
+    detail_lost,
     flow_between,
     sharpness_kept,
     warped_difference,
@@ -40,12 +40,17 @@ LOOKS = 4.0
 """Looks a second, at the least one a file."""
 SURE = 0.5
 """Detector's score from which a face counts as one without doubt."""
-UNCHANGED = 0.6
-"""Share of a face's detail (`quality.detail_kept`) from which it was left as it was."""
+UNCHANGED = 0.1
+"""A face was left as it was where no more of its fine detail is lost than this share,"""
+COMPRESSED = 2.5
+"""or than so many times the share that is lost around it, where nothing was done and only the encoder takes away,"""
+GONE = 0.8
+"""but never where more than this share is lost. Blur loses 0.9 and more, a swap that is true to its target 0.15."""
 MOST_PICTURES = 12
 
 _SAME_PLACE = 0.3  # intersection over union
 _COVERED = 0.5  # of a face's box
+_AROUND = 4.0  # face boxes, in which lies what a face's loss of detail is compared with
 _SIDE = 112
 _LEAST_SIDE = 8  # pixels
 _REGION = 96  # pixels, of the crops whose quality is measured
@@ -303,6 +308,7 @@ class _Examination:
         self._uncovered: list[Uncovered] = []
         self._weak: list[Weak] = []
         self._open: list[_Open] = []
+        self._beside: list[Box] = []
         self._looks = self._faces = self._kept = self._unfollowed = 0
 
     def examine(self, progress: Progress) -> Evidence:
@@ -351,6 +357,9 @@ class _Examination:
         """One frame, before and after in RGB."""
         self._looks += 1
         found = _faces(self._with.detector, before)
+        known = [tracked.face.box for _, tracked in self._known.get(frame.index, ())]
+        self._beside = [box.scaled(2.0) for box in known + [face.box for face in found]]
+        self._beside += [manual.box for manual in self._plan.manual]
         now = _faces(self._with.detector, after) if found else []
         for face in found:
             self._faces += 1
@@ -372,13 +381,26 @@ class _Examination:
 
     def _check_covered(self, frame: Frame, face: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
         why: Literal["unchanged", "not in the plan"] | None = None
-        if detail_kept(*(_grey(_region(image, face.box)) for image in (before, after))) >= UNCHANGED:
+        if self._unchanged(face.box, before, after):
             why = "unchanged"
         elif self._pair.plan is not None and not self._treated(frame, face.box):
             why = "not in the plan"
         if why is not None:
             picture = b"" if len(self._uncovered) >= MOST_PICTURES else self._picture(_region(before, face.box, 1.5))
             self._uncovered.append(Uncovered(self._pair.name, frame.time, face.box, face.score, why, picture))
+
+    def _unchanged(self, box: Box, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+        """Whether a face lost no more detail than what is around it and beside all faces."""
+        around = _inside(box.scaled(_AROUND), before)
+        scale = min(1.0, _REGION / max(box.width, box.height))
+        greys = [_grey(_cut(image, around, scale)) for image in (before, after)]
+        face, free = np.zeros(greys[0].shape, bool), np.ones(greys[0].shape, bool)
+        _fill(face, box, around, scale, True)
+        for place in self._beside:
+            _fill(free, place, around, scale, False)
+        own, others = (detail_lost(greys[0], greys[1], box.width * scale / 12, where) for where in (face, free))
+        allowed = UNCHANGED if np.isnan(others) else min(max(UNCHANGED, COMPRESSED * others), GONE)
+        return own <= allowed  # not where there is no detail: then it is not a number
 
     def _treated(self, frame: Frame, box: Box) -> bool:
         """Whether the Plan covers most of a place in a frame."""
@@ -578,14 +600,22 @@ def _inside(box: Box, image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return x, y, right, bottom
 
 
-def _cut(image: NDArray[np.uint8], region: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _cut(image: NDArray[np.uint8], region: tuple[int, int, int, int], scale: float | None = None) -> NDArray[np.uint8]:
+    """A part of a picture at a scale; None: no larger than `_REGION` pixels."""
     x, y, right, bottom = region
     part = image[y:bottom, x:right]
-    scale = _REGION / max(part.shape[:2])
+    scale = min(1.0, _REGION / max(part.shape[:2])) if scale is None else scale
     if scale >= 1:
         return np.ascontiguousarray(part)
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _fill(mask: NDArray[np.bool_], box: Box, region: tuple[int, int, int, int], scale: float, value: bool) -> None:
+    """Sets what of a box lies in a region that was cut out at a scale."""
+    x1, x2 = (max(0, round((edge - region[0]) * scale)) for edge in (box.x1, box.x2))
+    y1, y2 = (max(0, round((edge - region[1]) * scale)) for edge in (box.y1, box.y2))
+    mask[y1 : y2 + 1, x1 : x2 + 1] = value
 
 
 def _grey(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ _CHANGED = 8.0
 """Grey levels, smoothed: what differs by more was changed, not only encoded again."""
 _FLAT = 1.0
 """Grey levels: detail of less than this is noise."""
+_FEW_PIXELS = 50
 
 
 def sharpness_kept(before: Grey, after: Grey) -> float:
@@ -50,23 +51,26 @@ def boundary_visibility(before: Grey, after: Grey) -> float:
     return float(new / max(float(old), _FLAT))
 
 
-def detail_kept(before: Grey, after: Grey) -> float:
-    """The share of a face's detail that is there as it was: 1 - |h(after) - h(before)|² / |h(before)|², at least 0.
+def detail_lost(before: Grey, after: Grey, sigma: float, where: NDArray[np.bool_]) -> float:
+    """How much of the fine detail is not there as it was: |h(after) - h(before)|² / |h(before)|².
 
-    h leaves what is finer than a twelfth of the crop. 1: untouched. 0: gone, or other detail in its place. Not a number
-    where there is no detail to speak of, as in the dark: nothing tells then whether it was touched.
+    h leaves what is finer than a Gaussian of `sigma` pixels. 0: untouched. About 1: gone. More: other detail in its
+    place. Not a number where there is no detail to speak of, as in the dark: nothing tells then whether it was touched.
+
+    Args:
+        before, after: the same region.
+        sigma: pixels.
+        where: the pixels that count, of the region's shape.
     """
-    sigma = before.shape[1] / 12
 
     def fine(grey: Grey) -> NDArray[np.float32]:
         level = grey.astype(np.float32)
-        return np.asarray(level - cv2.GaussianBlur(level, (0, 0), sigma), np.float32)
+        return np.asarray(level - cv2.GaussianBlur(level, (0, 0), sigma), np.float32)[where]
 
     old, new = fine(before), fine(after)
-    energy = float((old**2).mean())
-    if energy < _FLAT**2:
+    if old.size < _FEW_PIXELS or float((old**2).mean()) < _FLAT**2:
         return float("nan")
-    return max(0.0, 1 - float(((new - old) ** 2).mean()) / energy)
+    return float(((new - old) ** 2).sum() / (old**2).sum())
 
 
 def flow_between(first: Grey, second: Grey) -> NDArray[np.float32]:

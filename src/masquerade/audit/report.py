@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from masquerade.audit.evidence import LOOKS, SURE, UNCHANGED, Uncovered
+from masquerade.audit.evidence import LOOKS, SURE, Uncovered
 from masquerade.audit.intervals import Estimate
 from masquerade.audit.report_charts import distribution_chart, timeline_chart
 from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, at_least
@@ -49,7 +49,6 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "sure": findings.sure,
             "unsure": len(findings.uncovered) - findings.sure,
             "sure_from_score": SURE,
-            "unchanged_from_detail_kept": UNCHANGED,
             "faces": [
                 {
                     "file": one.file,
@@ -202,8 +201,8 @@ def _uncovered(findings: Findings) -> Markup:
             tag(
                 "p",
                 f"The audit's own detector ({findings.detector}) looked at each original about {LOOKS:g} times a "
-                f"second. A face counts as left as it was where {100 * UNCHANGED:.0f} % or more of its fine detail is "
-                f"in the output; as sure from a score of {SURE:g}.",
+                "second. A face counts as left as it was where it lost no more of its fine detail than what is around "
+                f"it lost to the encoder; as sure from a score of {SURE:g}.",
                 class_="soft",
             ),
         ]
