@@ -1,7 +1,7 @@
 """A pair of files → what was seen in it: the audit's only look at pixels. Everything after it counts.
 
-Several times a second both files are looked at by the audit's own detector, halfway between the looks that an analysis
-takes. Each face found in the original is followed to the output. Evidence of many files adds up.
+Several times a second both files are looked at by the audit's own detector, each time at another place between the
+looks that an analysis takes. Each face found in the original is followed to the output. Evidence of many files adds up.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ from masquerade.plan import Person, Plan
 from masquerade.types import Box, Face, Provenance, TrackedFace
 
 LOOKS = 4.0
-"""Looks a second, at the least one a file."""
+"""Looks a second, about, and at the least one a file."""
 SURE = 0.5
 """Detector's score from which a face counts as one without doubt."""
 UNCHANGED = 0.1
@@ -316,7 +316,8 @@ class _Examination:
         self._plan = plan = self._read_plan(digest, progress)
         self._known = plan.faces_by_frame()
         frames = plan.source.frames
-        step = max(1, int(probe(pair.original).fps / LOOKS)) if plan.source.kind == "video" else 1
+        # Odd, so that looks fall on every place between those of an analysis, which takes twice as many.
+        step = int(probe(pair.original).fps / LOOKS) | 1 if plan.source.kind == "video" else 1
         looks = range(min(step // 2, (frames - 1) // 2), frames, step)
         scene = SameScene(pair, (plan.source.width, plan.source.height), self._places(frames))
         done = 0
