@@ -4,7 +4,7 @@ import pytest
 
 from masquerade.errors import FaceError
 from masquerade.faces.align import align, estimate_similarity, template, transform
-from masquerade.swap.blend import blend, cut, face_mask, grain, matched, to_pixels
+from masquerade.swap.blend import blend, cut, face_mask, grained, matched, to_pixels
 
 SIDE = 128
 
@@ -87,15 +87,40 @@ def test_something_dark_in_front_does_not_darken_the_face():
     assert abs(result[64, 64].mean()) < 0.03
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.5, 3.2])
 @pytest.mark.parametrize("sigma", [0.0, 2.0, 5.0])
-def test_grain_is_as_strong_as_the_pictures_own(sigma):
-    noisy = picture().astype(float) + np.random.default_rng(3).normal(0, sigma, (300, 400, 1))
-    image = noisy.clip(0, 255).astype(np.uint8)
+def test_grain_is_as_strong_as_the_pictures_own_however_large_the_face(sigma, scale):
+    rng = np.random.default_rng(3)
+    image = (picture(500, 600).astype(float) + rng.normal(0, sigma, (500, 600, 1))).clip(0, 255).astype(np.uint8)
+    matrix = estimate_similarity(landmarks(scale, x=100, y=60), template(SIDE))
+    # What a swapper gives is smooth: the picture's light without its noise.
+    smooth = cut(picture(500, 600), matrix, SIDE)
+    result = blend(image, smooth, matrix, face_mask(template(SIDE), SIDE), seed=7).astype(float)
+    x, y = landmarks(scale, x=100, y=60).mean(axis=0).astype(int)
+    half = int(20 * scale)
+    face = np.s_[y - half : y + half, x - half : x + half]
+    left = result[face] - cv2.GaussianBlur(result, (0, 0), 3)[face]
+    assert abs(left.std() - sigma) < 0.15 * sigma + 0.6
+    again = blend(image, smooth, matrix, face_mask(template(SIDE), SIDE), seed=7)
+    np.testing.assert_array_equal(result, again)
+
+
+def test_grain_is_the_generators_and_nothing_of_the_old_face():
+    image = picture().astype(float) + np.random.default_rng(3).normal(0, 5, (300, 400, 1))
+    image = image.clip(0, 255).astype(np.uint8)
     matrix = estimate_similarity(landmarks(), template(SIDE))
-    mask = face_mask(template(SIDE), SIDE)
-    strength = grain(image, matrix, mask, 1.5, seed=0).std() * 255
-    assert abs(strength - sigma) < 0.25 * sigma + 0.3
-    np.testing.assert_array_equal(grain(image, matrix, mask, 1.5, 7), grain(image, matrix, mask, 1.5, 7))
+    smooth = cut(picture(), matrix, SIDE)
+    result = blend(image, smooth, matrix, face_mask(template(SIDE), SIDE))
+    x, y = landmarks().mean(axis=0).astype(int)
+    face = np.s_[y - 30 : y + 30, x - 30 : x + 30]
+    noises = [(p.astype(float) - picture())[face].mean(axis=2).ravel() for p in (image, result)]
+    assert abs(np.corrcoef(noises)[0, 1]) < 0.1
+
+
+def test_a_swapper_that_keeps_the_noise_gets_no_more_of_it():
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (80, 80, 3), np.uint8)
+    np.testing.assert_array_equal(grained(image, image, np.ones((80, 80), np.float32), 0), image)
 
 
 def test_a_face_at_the_border_is_blended_as_far_as_it_shows():

@@ -2,8 +2,8 @@
 
 A swapper sees a face at its own side and says what the whole crop should look like. Three things stand between that
 and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
-go over into each other at its edge (`matched`), and a face that is larger in the picture than in the crop must not
-look smoother than what surrounds it (`grain`).
+go over into each other at its edge (`matched`), and the face must not look smoother than what surrounds it, however
+large it is (`grained`).
 """
 
 from typing import cast
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import FaceError
-from masquerade.faces.align import Matrix, paste, scale_of, warp
+from masquerade.faces.align import Matrix, invert, paste, scale_of, warp
 from masquerade.types import Pixels
 
 Crop = NDArray[np.float32]
@@ -30,6 +30,10 @@ _REACH = 0.16
 """How far a difference in colour at the edge is carried into the face: a Gaussian's sigma, in sides of the crop."""
 _STRONGEST = 0.25
 """Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
+_COARSEST = 0.03
+"""Of the grain, in shares of white."""
+_ENOUGH = 200
+"""Pixels of a face in which noise can be measured."""
 
 
 def face_mask(template: NDArray[np.float32], side: int) -> Mask:
@@ -98,33 +102,58 @@ def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop |
         raise FaceError(f"a new face is float32 and as large as its mask, not {new.dtype} {new.shape} for {mask.shape}")
     if old is None:
         old = cut(picture, matrix, len(mask))
-    finished = (matched(new, old, mask) + 1) / 2
-    enlarged = 1 / scale_of(matrix)
-    if enlarged > 1:
-        finished = finished + grain(picture, matrix, mask, enlarged, seed)
-    crop = (finished.clip(0, 1) * np.iinfo(picture.dtype).max).round().astype(picture.dtype)
+    finished: Crop = (matched(new, old, mask) + np.float32(1)) / np.float32(2)
+    finer, matrix, mask = _at_least_as_fine(finished, matrix, mask)
+    crop = (finer.clip(0, 1) * np.float32(np.iinfo(picture.dtype).max)).round().astype(picture.dtype)
     # Both are of the picture's own type, which the checker cannot see through a union.
-    return paste(cast("NDArray[np.uint8]", picture), cast("NDArray[np.uint8]", crop), matrix, mask)
+    pasted = paste(cast("NDArray[np.uint8]", picture), cast("NDArray[np.uint8]", crop), matrix, mask)
+    shown = cv2.copyMakeBorder(mask[1:-1, 1:-1], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)  # and so nothing around it
+    weight = warp(np.asarray(shown, np.float32), invert(matrix), (picture.shape[1], picture.shape[0]))
+    return grained(pasted, picture, weight, seed)
 
 
-def grain(picture: Pixels, matrix: Matrix, mask: Mask, enlarged: float, seed: int) -> NDArray[np.float32]:
-    """Noise as strong as the picture's own, which the swapper has averaged away: (side, side, 1), in shares of white.
+def grained(new: Pixels, old: Pixels, weight: Mask, seed: int) -> Pixels:
+    """The new face with as much noise as the old one had, where the swapper has averaged it away.
 
-    How strong it is is measured where the face is, by the median of the finest differences, which edges do not move.
-    What is seen is what is left after enlarging: bilinear interpolation takes more than half of the strength away.
+    Both are measured in the face, at the picture's own resolution, by the median of the finest differences, which
+    edges do not move. What lacks comes from a generator and not from the old face, whose pores are somebody's.
+
+    Args:
+        new, old: the picture after and before, of one type, (height, width, 3).
+        weight: where the new face shows, 0 to 1, (height, width). Where it is 0, pixels keep their bits.
+        seed: of the noise.
     """
-    side = len(mask)
-    height, width = picture.shape[:2]
-    corners = cv2.transform(np.array([[[0.0, 0.0], [side, side]]]), cv2.invertAffineTransform(matrix))[0]
-    (x1, y1), (x2, y2) = np.sort(np.clip(corners, 0, [width, height]), axis=0).astype(int)
-    part = picture[y1:y2, x1:x2].mean(axis=2) / np.iinfo(picture.dtype).max
-    if min(part.shape) < 8:
-        return np.zeros((side, side, 1), np.float32)
-    finest = part[:-1, :-1] - part[1:, :-1] - part[:-1, 1:] + part[1:, 1:]
-    sigma = float(np.median(np.abs(finest))) / 0.6745 / 2
-    rng = np.random.default_rng(seed)
-    noise: NDArray[np.float32] = rng.normal(0, min(sigma, 0.03), (side, side, 1)).astype(np.float32)
-    return noise
+    lacking = _noise(old, weight) ** 2 - _noise(new, weight) ** 2
+    if lacking <= 0:
+        return new
+    white = np.iinfo(new.dtype).max
+    noise = np.random.default_rng(seed).standard_normal(weight.shape, np.float32)
+    noise *= weight * np.float32(min(np.sqrt(lacking), _COARSEST) * white)
+    return cast("Pixels", (new + noise[..., None]).round().clip(0, white).astype(new.dtype))
+
+
+def _noise(picture: Pixels, weight: Mask) -> float:
+    """Its standard deviation in shares of white; of green, which is most of what is seen. A hundred rows will do."""
+    rows = slice(0, -1, max(1, len(picture) // 100))
+    below = slice(1, None, rows.step)
+    green = picture[..., 1].astype(np.float32)
+    across = np.diff(green, axis=1)
+    finest = (across[rows] - across[below])[weight[rows, :-1] > 0.5]
+    if len(finest) < _ENOUGH:
+        return 0.0
+    return float(np.median(np.abs(finest))) / 0.6745 / 2 / float(np.iinfo(picture.dtype).max)
+
+
+def _at_least_as_fine(crop: Crop, matrix: Matrix, mask: Mask) -> tuple[Crop, Matrix, Mask]:
+    """The crop with pixels no larger than the picture's: a curve through them looks sharper than straight lines do."""
+    times = int(np.ceil(1 / scale_of(matrix) - 1e-6))
+    if times <= 1:
+        return crop, matrix, mask
+    side = (times * len(mask),) * 2
+    finer = matrix * times
+    finer[:, 2] += (times - 1) / 2  # centres of first pixels lie at (0, 0) in both
+    larger = np.asarray(cv2.resize(crop, side, interpolation=cv2.INTER_CUBIC), np.float32)
+    return larger, finer, np.asarray(cv2.resize(mask, side, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def cut(picture: Pixels, matrix: Matrix, side: int) -> Crop:
