@@ -202,6 +202,9 @@ def test_the_page_is_whole_offline_and_safe():
     for thing in (*NOT_PROTECTED, "1" * 64, "2" * 64, "3" * 64, "ab" * 32, "gaze", "recognised by 0.40"):
         assert thing in said, thing
     assert page.names.count("svg") >= 3
+    shown = " ".join(Page(as_html(findings, faces_shown=True)).text)
+    assert "Faces can be recognised on this page" in shown and "Faces can be recognised on this page" not in said
+    assert "coarse on purpose" in said and "coarse on purpose" not in shown
 
 
 def test_page_and_json_say_the_same():

@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from masquerade.audit.evidence import LOOKS, SURE, Uncovered
+from masquerade.audit.evidence import LOOKS, SURE
 from masquerade.audit.intervals import Estimate
 from masquerade.audit.report_charts import distribution_chart, timeline_chart
 from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, at_least
@@ -96,8 +96,13 @@ def as_json(findings: Findings) -> dict[str, Any]:
 # The page
 
 
-def as_html(findings: Findings) -> str:
-    """The page, a whole HTML file."""
+def as_html(findings: Findings, *, faces_shown: bool = False) -> str:
+    """The page, a whole HTML file.
+
+    Args:
+        findings: of `report_findings.conclude`.
+        faces_shown: whether the pictures in the evidence were left clear; the page says which.
+    """
     page = Template(files("masquerade.audit").joinpath("templates/report.html").read_text(encoding="utf-8"))
     names = [file.output for file in findings.files]
     about = names[0] if len(names) == 1 else f"{len(names)} files"
@@ -106,8 +111,14 @@ def as_html(findings: Findings) -> str:
         [
             tag("h1", f"Audit of face anonymization: {about}"),
             _verdict(findings),
+            tag(
+                "p",
+                tag("span", "Faces can be recognised on this page: keep it as you keep the originals.", class_="no"),
+            )
+            if faces_shown
+            else None,
             _uncovered(findings),
-            _weakest(findings),
+            _weakest(findings, faces_shown),
             _recognition(findings),
             _timelines(findings),
             _figures(
@@ -181,6 +192,11 @@ def _uncovered(findings: Findings) -> Markup:
             f"of {len(unsure)} more places the detector is not sure that they are faces. Each is counted once in each "
             "frame that was looked at. Look at these moments of the output."
         )
+    pictures = [
+        tag("figure", _image(one.picture, "face"), tag("figcaption", f"{one.file} at {one.time:.2f} s, {one.why}"))
+        for one in findings.uncovered
+        if one.picture
+    ]
     rows = [
         [one.file, f"{one.time:.2f} s", ", ".join(f"{edge:.0f}" for edge in one.box), f"{one.score:.2f}", one.why]
         for one in (sure + unsure)[:_MOST_ROWS]
@@ -189,7 +205,7 @@ def _uncovered(findings: Findings) -> Markup:
         [
             tag("h2", "Faces that were not covered"),
             tag("p", said),
-            _faces([(one, [one.picture]) for one in findings.uncovered if one.picture]),
+            tag("div", pictures, class_="faces") if pictures else None,
             _table(
                 _first_of(len(findings.uncovered), _MOST_ROWS),
                 ["file", "at", "box (x1, y1, x2, y2)", "detector's score", "why"],
@@ -209,7 +225,7 @@ def _uncovered(findings: Findings) -> Markup:
     )
 
 
-def _weakest(findings: Findings) -> Markup | None:
+def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
     if not findings.weakest:
         return None
     faces = [
@@ -226,13 +242,12 @@ def _weakest(findings: Findings) -> Markup | None:
         )
         for one in findings.weakest
     ]
+    coarse = "The pictures are coarse on purpose, so that this report can be passed on; --show-faces makes them clear."
     return inside(
         [
             tag("h2", "The weakest faces"),
             tag(
-                "p",
-                "Those that came nearest to being recognised, before and after. The pictures are coarse on purpose, so "
-                "that this report can be passed on; the option --show-faces makes them clear.",
+                "p", "Those that came nearest to being recognised, before and after. ", None if faces_shown else coarse
             ),
             tag("div", faces, class_="faces"),
         ]
@@ -411,20 +426,6 @@ def _table(
         ),
         class_="scroll",
     )
-
-
-def _faces(faces: Sequence[tuple[Uncovered, Sequence[bytes]]]) -> Markup | None:
-    if not faces:
-        return None
-    shown = [
-        tag(
-            "figure",
-            tag("div", [_image(picture, "face") for picture in pictures], class_="pair"),
-            tag("figcaption", f"{one.file} at {one.time:.2f} s, {one.why}"),
-        )
-        for one, pictures in faces
-    ]
-    return tag("div", shown, class_="faces")
 
 
 def _image(picture: bytes, said: str) -> Markup:

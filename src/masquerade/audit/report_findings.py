@@ -538,7 +538,9 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
         )
     unfollowed = sum(file.unfollowed for file in evidence.files)
     if unfollowed:
-        notes.append(f"{unfollowed} faces that only the audit saw were covered, but belong to nobody it could follow.")
+        notes.append(
+            f"{unfollowed} faces belong to nobody whom the audit could follow: they are only checked for cover."
+        )
     if not faces:
         notes.append("No face was found in the originals, so nothing was to be protected, or the detector saw nothing.")
     own = sum(file.plan_sha256 is None for file in evidence.files)

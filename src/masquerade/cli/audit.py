@@ -93,7 +93,7 @@ def audit_command(
     for refused in findings.refused:
         complain(f"{refused.name} is in no figure: {refused.message}")
     if report is not None:
-        _write(report, as_html(findings))
+        _write(report, as_html(findings, faces_shown=show_faces))
     if json_report is not None:
         _write(json_report, json.dumps(as_json(findings), indent=2, allow_nan=False) + "\n")
     if not quiet:
