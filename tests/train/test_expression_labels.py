@@ -7,11 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.errors import InputError, WeightsError  # noqa: E402
+from masquerade.faces.expression import CLASSES, MEASURES  # noqa: E402
 from masquerade.models.runtime import open_session  # noqa: E402
 from masquerade.train.data import read_archive  # noqa: E402
 from masquerade.train.expression_labels import (  # noqa: E402
     AFFECT,
-    CLASSES,
     Labels,
     Teacher,
     read_labels,
@@ -19,7 +19,6 @@ from masquerade.train.expression_labels import (  # noqa: E402
     teacher_classes,
     without_identity,
 )
-from masquerade.train.geometry import MEASURES  # noqa: E402
 from tests.train.archives import write_archives  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

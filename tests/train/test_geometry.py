@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masquerade.train.geometry import MEASURES, measured, upright
+from masquerade.faces.expression import MEASURES
+from masquerade.train.geometry import measured, upright
 
 
 def a_mesh(seed=0):

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import Expression, ExpressionEmbedder, Projection
 from masquerade.train import engine
 from masquerade.train.augment import degraded
 from masquerade.train.data import FaceSet, inputs, read_archive
-from masquerade.train.expression_labels import AFFECT, CLASSES, Labels, read_labels, without_identity
-from masquerade.train.geometry import MEASURES
+from masquerade.train.expression_labels import AFFECT, Labels, read_labels, without_identity
 from masquerade.train.losses.expression import alike, likeness, soft_classes
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
 from masquerade.train.recipe import ExpressionLoss, ExpressionRecipe, Schedule

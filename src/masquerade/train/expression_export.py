@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from masquerade.errors import WeightsError
+from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import SIDE, ExpressionEmbedder
 from masquerade.train.data import whole_file
-from masquerade.train.expression_labels import CLASSES
-from masquerade.train.geometry import MEASURES
 
 OUTPUTS = ("embedding", "classes", "affect", "geometry")
 _PREFIX = "network."

@@ -24,9 +24,6 @@ from masquerade.train.geometry import measured, mesh
 
 Values = NDArray[np.float32]
 
-CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-"""In the order of the teacher, `fr_expression.onnx`, checked by looking at the faces it is surest of."""
-
 AFFECT = np.array(
     [[-0.5, 0.6], [-0.65, 0.4], [-0.5, 0.7], [0.8, 0.25], [-0.65, -0.3], [0.15, 0.7], [0.0, 0.0]], np.float32
 )
@@ -45,8 +42,8 @@ class Labels:
     """Of n faces.
 
     Attributes:
-        classes: probabilities (n, 7), in the order of `CLASSES`.
-        geometry: (n, 10), as `MEASURES` names them.
+        classes: probabilities (n, 7), in the order of `faces.expression.CLASSES`.
+        geometry: (n, 10), as `faces.expression.MEASURES` names them.
     """
 
     classes: Values
@@ -110,7 +107,10 @@ def _measured(teachers: Path, faces: NDArray[np.uint8]) -> Values:
 
 @torch.no_grad()
 def teacher_classes(model: Path, faces: NDArray[np.uint8], batch: int = 64) -> Values:
-    """Probabilities (n, 7), the mean over two boxes and their mirror images. Aligned crops (n, 128, 128, 3)."""
+    """Probabilities (n, 7), the mean over two boxes and their mirror images. Aligned crops (n, 128, 128, 3).
+
+    The teacher's classes are those of `faces.expression`, in that order: checked by looking at whom it is surest of.
+    """
     device = engine.device_of_choice()
     teacher = Teacher(model).to(device)
     found = []

@@ -15,20 +15,6 @@ from numpy.typing import NDArray
 from masquerade.models.runtime import open_session
 from masquerade.train.data import SIDE
 
-MEASURES = (
-    "mouth open",
-    "jaw drop",
-    "mouth width",
-    "corners up",
-    "upper lip up",
-    "lips full",
-    "eyes open",
-    "inner brows up",
-    "outer brows up",
-    "brows apart",
-)
-"""What `measured` gives, in its order."""
-
 _SEEN = 1.25
 """The mesh looks at a square this much wider than the aligned crop, which ends at the chin."""
 _CENTRE = 0.53
@@ -67,7 +53,7 @@ def mesh(models: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 
 
 def measured(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `MEASURES` names, of meshes (n, 468, 3); (n, 10)."""
+    """What `faces.expression.MEASURES` names, of meshes (n, 468, 3); (n, 10)."""
     p = upright(points)
 
     def apart(one: int, other: int) -> NDArray[np.float64]:
