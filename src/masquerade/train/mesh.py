@@ -77,7 +77,8 @@ class FaceMesh(nn.Module):
             match step["kind"]:
                 case "convolution":
                     padded = functional.pad(first, step["pads"])
-                    values.append(functional.conv2d(padded, *weights, stride=step["stride"], groups=step["groups"]))
+                    weight, bias = weights
+                    values.append(functional.conv2d(padded, weight, bias, step["stride"], groups=step["groups"]))
                 case "prelu":
                     values.append(functional.prelu(first, *weights))
                 case "sum":
@@ -107,7 +108,7 @@ def convert(network: Path, output: Path) -> int:
         raise WeightsError(f"not a network that gives {POINTS} points", path=network)
     steps, weights = _read(found[0], network)
     with whole_file(output) as part, part.open("wb") as file:
-        arrays = {f"weight{number}": weight for number, weight in enumerate(weights)}
+        arrays: dict[str, Any] = {f"weight{number}": weight for number, weight in enumerate(weights)}
         np.savez_compressed(file, steps=np.array(json.dumps(steps)), **arrays)
     return sum(weight.size for weight in weights)
 

@@ -63,7 +63,8 @@ def differences(wanted: Tensor, found: Tensor) -> Tensor:
     apart = (measures(found) - measures(wanted)).abs() / found.new_tensor(_DEVIATIONS)
     total = (apart * weights).sum(1) + _CONTOUR_WEIGHT * contours(wanted, found) / _CONTOUR_DISTANCE
     total = total / (sum(_WEIGHTS) + _CONTOUR_WEIGHT)
-    return total * (_LIMIT / total.detach().clamp(min=_LIMIT))
+    limited: Tensor = total * (_LIMIT / total.detach().clamp(min=_LIMIT))
+    return limited
 
 
 def measures(points: Tensor) -> Tensor:
@@ -115,7 +116,8 @@ def _remainder(wanted: Tensor, found: Tensor) -> Tensor:
     size = found.square().sum((1, 2))
     along, across = ((wanted * shape).sum((1, 2)) / size for shape in (found, turned))
     rest = wanted - along[:, None, None] * found - across[:, None, None] * turned
-    return torch.linalg.vector_norm(rest, dim=(1, 2)) / torch.linalg.vector_norm(wanted, dim=(1, 2))
+    share: Tensor = torch.linalg.vector_norm(rest, dim=(1, 2)) / torch.linalg.vector_norm(wanted, dim=(1, 2))
+    return share
 
 
 def upright(points: Tensor) -> Tensor:
@@ -130,4 +132,5 @@ def upright(points: Tensor) -> Tensor:
     nose = centred[:, _NOSE_ROOT]
     down = functional.normalize(nose - (nose * across).sum(1, keepdim=True) * across, dim=1)
     axes = torch.stack([across, down, torch.linalg.cross(across, down)], 2)
-    return centred @ axes / torch.linalg.vector_norm(eyes, dim=1)[:, None, None]
+    turned: Tensor = centred @ axes / torch.linalg.vector_norm(eyes, dim=1)[:, None, None]
+    return turned
