@@ -124,7 +124,7 @@ class Uncovered:
 
 @dataclass(frozen=True, slots=True)
 class Weak:
-    """A face that came near to being recognised by a recogniser that decides.
+    """The face of a person that came nearest to being recognised by a recogniser that decides.
 
     Attributes:
         file, person, time: which.
@@ -230,7 +230,7 @@ class Evidence:
                 one if i < MOST_PICTURES else replace(one, picture=b"")
                 for i, one in enumerate(one for part in some for one in part.uncovered)
             ),
-            weakest=tuple(nsmallest(MOST_PICTURES, (w for part in some for w in part.weakest), key=lambda w: w.ahead)),
+            weakest=_weakest(weak for part in some for weak in part.weakest),
         )
 
 
@@ -306,7 +306,7 @@ class _Examination:
             encoder.name: ([], []) for encoder in instruments.encoders
         }
         self._uncovered: list[Uncovered] = []
-        self._weak: list[Weak] = []
+        self._weak: dict[str, Weak] = {}
         self._open: list[_Open] = []
         self._beside: list[Box] = []
         self._looks = self._faces = self._kept = self._unfollowed = 0
@@ -514,11 +514,11 @@ class _Examination:
         if not ahead:
             return
         nearest = min(ahead, key=lambda name: ahead[name])
-        worst = max((weak.ahead for weak in self._weak), default=np.inf)
-        if len(self._weak) < MOST_PICTURES or ahead[nearest] < worst:
+        if person not in self._weak or ahead[nearest] < self._weak[person].ahead:
             pictures = [self._picture(_region(image, face.box, 1.5)) for image in (before, after)]
-            weak = Weak(self._pair.name, person, time, nearest, distances[nearest], ahead[nearest], *pictures)
-            self._weak = nsmallest(MOST_PICTURES, [*self._weak, weak], key=lambda one: one.ahead)
+            self._weak[person] = Weak(
+                self._pair.name, person, time, nearest, distances[nearest], ahead[nearest], *pictures
+            )
 
     def _close(self, following: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> None:
         """Flicker of the faces that wait for the next frame; without one there is none."""
@@ -562,7 +562,7 @@ class _Examination:
             sightings=tuple(self._sightings),
             vectors=vectors,
             uncovered=tuple(self._uncovered),
-            weakest=tuple(self._weak),
+            weakest=_weakest(self._weak.values()),
         )
 
     def _picture(self, crop: NDArray[np.uint8]) -> bytes:
@@ -571,6 +571,10 @@ class _Examination:
             crop = np.asarray(cv2.resize(crop, (_HIDDEN, _HIDDEN), interpolation=cv2.INTER_AREA), np.uint8)
         shown = cv2.resize(crop, (_SHOWN, _SHOWN), interpolation=cv2.INTER_LINEAR)
         return cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def _weakest(weak: Iterable[Weak]) -> tuple[Weak, ...]:
+    return tuple(nsmallest(MOST_PICTURES, weak, key=lambda one: one.ahead))
 
 
 def _faces(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:

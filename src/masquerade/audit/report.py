@@ -29,7 +29,7 @@ NOT_PROTECTED = (
 )
 
 _MOST_LINES = 12
-_MOST_ROWS = 40
+_MOST_ROWS = 20
 
 _PARTS = {
     "trained with": "took part in training masquerade's swappers: shown, but it decides nothing",
@@ -247,7 +247,9 @@ def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
         [
             tag("h2", "The weakest faces"),
             tag(
-                "p", "Those that came nearest to being recognised, before and after. ", None if faces_shown else coarse
+                "p",
+                "Of each person the face that came nearest to being recognised, before and after. ",
+                None if faces_shown else coarse,
             ),
             tag("div", faces, class_="faces"),
         ]
