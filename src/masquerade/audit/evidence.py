@@ -336,7 +336,8 @@ class _Examination:
     def _read_plan(self, digest: str, progress: Progress) -> Plan:
         """The Plan of this original, or what the audit itself finds out."""
         if self._pair.plan is None:
-            return analyze(self._pair.original, self._with.detector, progress=progress)
+            driver = next((one for one in self._with.encoders if one.name == "driver"), None)
+            return analyze(self._pair.original, self._with.detector, encoder=driver or "driver", progress=progress)
         plan = Plan.load(self._pair.plan)
         if plan.source.sha256 != digest:
             raise PlanError(
