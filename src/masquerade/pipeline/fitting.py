@@ -18,7 +18,7 @@ from masquerade.pipeline.people import Director
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.wearing import worn_frames
 from masquerade.plan import Person, Plan
-from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task
+from masquerade.swap.impose import Imposer, Outcome, Task
 from masquerade.types import Box, Embedding, Face, Pixels
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _knows(imposer: Imposer, identity: Embedding, looks: Sequence[_Look]) -> boo
 
 
 def _looks(path: Path, plan: Plan, progress: Progress) -> Mapping[int, Sequence[_Look]]:
-    """A few frames of everyone who wears a face and is seen large enough, by person id."""
+    """A few frames of everyone who wears a face and can, by person id."""
     wanted: dict[int, list[tuple[int, Face]]] = defaultdict(list)
     for person in plan.people:
         if person.action == "replace" and person.anchor is not None:
@@ -110,7 +110,7 @@ def _frames(path: Path, plan: Plan) -> Iterator[Frame]:
 def _spread(person: Person) -> list[tuple[int, Face]]:
     """Evenly spread over the frames in which a swap is possible."""
     worn = worn_frames(person)
-    seen = [(t.frame, t.face) for t in person.faces if t.frame in worn and t.face.box.width >= SMALLEST]
+    seen = [(t.frame, t.face) for t in person.faces if t.frame in worn]
     picked = np.unique(np.linspace(0, len(seen) - 1, SAMPLES).round().astype(int)) if seen else ()
     return [seen[i] for i in picked]
 

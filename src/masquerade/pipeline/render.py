@@ -19,7 +19,7 @@ from masquerade.media import (
 )
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
-from masquerade.pipeline.wearing import worn_frames
+from masquerade.pipeline.wearing import hindrance, worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
 from masquerade.swap.impose import Imposer, Outcome, Task
@@ -199,8 +199,7 @@ class Walk:
             elif tracked.frame in self._worn[person.id]:
                 worn.append((person, tracked))
             else:
-                seen = tracked.provenance is Provenance.DETECTED
-                self.outcomes["seen too briefly" if seen else "not seen in this frame"] += 1
+                self.outcomes[hindrance(tracked)] += 1
                 rest.append(tracked)
         seeds = [frame.index * 1_000_003 + person.id for person, _ in worn]
         tasks = [Task(t.face, identities[p.id], seed) for (p, t), seed in zip(worn, seeds, strict=True)]

@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from masquerade.faces.quality import frontality
 from masquerade.plan import Person
+from masquerade.swap.impose import SMALLEST, Outcome
 from masquerade.types import Provenance, TrackedFace
 
 BRIDGED = 3
@@ -14,6 +16,8 @@ BRIDGED = 3
 _STILL = 0.15
 """Faces: who moves farther meanwhile may be anywhere."""
 
+_BRIEFLY = "seen too briefly"
+
 BRIEF = 5
 """Frames: who is redacted before or after is not worth a face for less, which would only flash up."""
 
@@ -21,8 +25,9 @@ BRIEF = 5
 def worn_frames(person: Person) -> frozenset[int]:
     """The frames in which this person's face is to be swapped; in all others it is to be redacted.
 
-    A face that was seen in its own frame can be. One that was not may be beside the place it is supposed at, and a swap
-    would leave it in the open; it can be only for a moment between two frames in which it was seen and hardly moved.
+    A face that was seen in its own frame, large enough and not from the side, can be. One that was not may be beside
+    the place it is supposed at, and a swap would leave it in the open; it can be only for a moment between two frames
+    in which it was seen and hardly moved.
     """
     faces = person.faces
     able = [_seen(tracked) for tracked in faces]
@@ -36,8 +41,17 @@ def worn_frames(person: Person) -> frozenset[int]:
     return frozenset(tracked.frame for tracked, can in zip(faces, able, strict=True) if can)
 
 
+def hindrance(tracked: TrackedFace) -> str:
+    """Why a face that is not in `worn_frames` is not."""
+    if tracked.provenance is not Provenance.DETECTED:
+        return "not seen in this frame"
+    if tracked.face.landmarks is None or tracked.face.box.width < SMALLEST:
+        return str(Outcome.TOO_SMALL)
+    return str(Outcome.OBLIQUE) if frontality(tracked.face.landmarks) == 0 else _BRIEFLY
+
+
 def _seen(tracked: TrackedFace) -> bool:
-    return tracked.provenance is Provenance.DETECTED and tracked.face.landmarks is not None
+    return hindrance(tracked) == _BRIEFLY
 
 
 def _on_end(faces: Sequence[TrackedFace], i: int) -> bool:

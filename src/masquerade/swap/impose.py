@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from masquerade.errors import EngineError, FaceError
 from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform
+from masquerade.faces.quality import frontality
 from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
 from masquerade.swap.blend import blend, cut, face_mask, to_pixels
 from masquerade.types import Embedding, Face, Pixels
@@ -27,6 +28,8 @@ class Outcome(StrEnum):
     SWAPPED = "swapped"
     TOO_SMALL = "too small"
     """Or without the landmarks that alignment needs."""
+    OBLIQUE = "seen from the side"
+    """The nose lies outside the eyes: landmarks are guessed there, and half of what makes the face is out of sight."""
     RECOGNISED = "recognised"
     """The guard still knew the person."""
     FAILED = "failed"
@@ -108,6 +111,8 @@ class Imposer:
             upright = estimate_similarity(face.landmarks, template(GUARD_SIDE))
         except FaceError:
             return Outcome.TOO_SMALL
+        if frontality(face.landmarks) == 0:
+            return Outcome.OBLIQUE
         side = self._swapper.side
         corners = transform([[0, 0], [side, 0], [side, side], [0, side]], invert(matrix))
         limit = np.array([canvas.width, canvas.height])
