@@ -75,7 +75,8 @@ def measures(points: Tensor) -> Tensor:
     p = upright(points)
 
     def apart(one: int, other: int) -> Tensor:
-        return torch.linalg.vector_norm(p[:, one] - p[:, other], dim=1)
+        length: Tensor = torch.linalg.vector_norm(p[:, one] - p[:, other], dim=1)
+        return length
 
     def gap(pairs: tuple[tuple[int, int], ...], width: Tensor) -> Tensor:
         return torch.stack([apart(*pair) for pair in pairs]).mean(0) / width
