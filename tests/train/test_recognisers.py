@@ -78,7 +78,7 @@ def test_the_driver_here_is_the_driver_that_ships():
     maps, vectors = recogniser(crops)
     session = onnxruntime.InferenceSession(PACKAGED / "driver.onnx")
     np.testing.assert_allclose(vectors.numpy(), session.run(None, {"face": crops.numpy()})[0], atol=1e-4)
-    assert [tuple(m.shape[1:]) for m in maps] == [(64, 20, 20), (160, 10, 10)]
+    assert [tuple(m.shape[1:]) for m in maps] == [(64, 28, 28), (160, 14, 14)]
     assert not any(weight.requires_grad for weight in recogniser.parameters())
 
 

@@ -26,7 +26,7 @@ class Recogniser(nn.Module):
 
 
 class DriverRecogniser(Recogniser):
-    """Our own driver, from its exported file. Maps: its stem (64, 20, 20) and its middle (160, 10, 10)."""
+    """Our own driver, from its exported file. Maps: its stem (64, 28, 28) and its middle (160, 14, 14)."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

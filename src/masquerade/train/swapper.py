@@ -34,11 +34,13 @@ from masquerade.train.losses import adversarial, reconstruction
 from masquerade.train.losses.anonymity import repulsion
 from masquerade.train.losses.counterfactual import counterfactual, mask_area
 from masquerade.train.losses.cycle import cycle
+from masquerade.train.losses.expression_geometry import expression_geometry
 from masquerade.train.losses.feature_matching import attribute_matching, weak_feature_matching
 from masquerade.train.losses.identity import identity
 from masquerade.train.losses.ifsr import ifsr
 from masquerade.train.losses.perceptual import perceptual
 from masquerade.train.losses.scene import light, surroundings
+from masquerade.train.mesh import FaceMesh, convert
 from masquerade.train.recipe import Discriminator, Schedule, SwapperData, SwapperLoss, SwapperRecipe
 from masquerade.train.recognisers import DriverRecogniser, FeatureRecogniser, Recogniser
 from masquerade.train.teachers import both_ways, fr_feature, poses
@@ -221,7 +223,12 @@ class SwapperTraining:
     averaged = ("generator",)
 
     def __init__(
-        self, recipe: SwapperRecipe, generator: Generator, recognisers: list[Recogniser], samples: "Samples"
+        self,
+        recipe: SwapperRecipe,
+        generator: Generator,
+        recognisers: list[Recogniser],
+        samples: "Samples",
+        mesh: FaceMesh | None = None,
     ) -> None:
         self._loss = recipe.loss
         self._generator_game, self._discriminator_game = adversarial.GAMES[recipe.loss.game]
@@ -235,6 +242,7 @@ class SwapperTraining:
         }
         self._generator = generator
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
+        self._mesh = mesh and mesh.to(self._device)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
                 module.parameters(),
@@ -276,6 +284,7 @@ class SwapperTraining:
                 "attributes": lambda: attribute_matching(_attributes(generator, targets), _attributes(generator, made)),
                 "area": lambda: mask_area(mask),
                 "light": lambda: light(targets, made),
+                "expression": lambda: self._expressed(targets, made),
                 "surroundings": lambda: surroundings(targets, made, front.float() / 255),
             }
             losses = recognised | {name: formula() for name, formula in formulas.items() if getattr(self._loss, name)}
@@ -318,6 +327,10 @@ class SwapperTraining:
     def _looked_at(self, crops: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self._recognisers[0](functional.interpolate(crops, (INPUT, INPUT), mode="bilinear"))[0]
         return maps
+
+    def _expressed(self, targets: Tensor, made: Tensor) -> Tensor:
+        assert self._mesh is not None
+        return expression_geometry(self._mesh, targets, made)
 
     def _smoothness(self, targets: Tensor, step: int) -> Tensor | float:
         if step % self._loss.r1_every or not self._loss.r1:
@@ -475,7 +488,8 @@ def train_swapper(
         sources, given = sets[0].faces[people.rows[numbers]], one_hot(numbers, count)
     guard = read_encoder(PACKAGED / "guard.onnx", "guard").to(engine.device_of_choice())
     samples = Samples(validation.faces[targets], sources, given, guard, work / recipe.name / "grids")
-    training = SwapperTraining(recipe, generator, recognisers, samples)
+    mesh = face_mesh(teachers, cache) if recipe.loss.expression else None
+    training = SwapperTraining(recipe, generator, recognisers, samples, mesh)
     if start is not None:
         _begin_with(training, start)
     batches = SwapBatches(
@@ -517,6 +531,16 @@ def teacher_embeddings(name: str, faces: FaceSet, data: Path, cache: Path, teach
     if len(vectors) != len(faces):
         raise InputError(f"holds {len(vectors)} embeddings of {len(faces)} faces", path=path, hint="Delete it")
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def face_mesh(teachers: Path, cache: Path) -> FaceMesh:
+    """From `face_mesh.npz` beside the teachers, from the cache, or made there of `face_landmark.tflite`."""
+    path = teachers / "face_mesh.npz"
+    if not path.is_file():
+        path = cache / path.name
+    if not path.is_file():
+        convert(teachers / "face_landmark.tflite", path)
+    return FaceMesh(path)
 
 
 def yaws_of(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Vectors:
