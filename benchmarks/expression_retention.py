@@ -99,8 +99,8 @@ def understood(vectors: dict[str, NDArray[np.float64]], faces: FaceSet, classes:
     }
     picked = {}
     for kind, which in kinds.items():
-        rows = np.flatnonzero(which)
-        picked[kind] = np.random.default_rng(0).choice(rows, min(TRIALS, len(rows)), replace=False)
+        some = np.flatnonzero(which)
+        picked[kind] = np.random.default_rng(0).choice(some, min(TRIALS, len(some)), replace=False)
     lines = [
         "| measure | one class nearer than two | a stranger's smile nearer than one's own neutral face "
         "| one person nearer than two |",

@@ -25,7 +25,14 @@ def train(
     from masquerade.train.attack import train_attack  # noqa: PLC0415
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
     from masquerade.train.expression import train_expression  # noqa: PLC0415
-    from masquerade.train.recipe import AttackRecipe, EncoderRecipe, ExpressionRecipe, read_recipe  # noqa: PLC0415
+    from masquerade.train.expression_ablation import train_affectnet  # noqa: PLC0415
+    from masquerade.train.recipe import (  # noqa: PLC0415
+        AffectNetRecipe,
+        AttackRecipe,
+        EncoderRecipe,
+        ExpressionRecipe,
+        read_recipe,
+    )
     from masquerade.train.swapper import train_swapper  # noqa: PLC0415
 
     read = read_recipe(recipe)
@@ -33,6 +40,8 @@ def train(
         train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
     elif isinstance(read, ExpressionRecipe):
         train_expression(read, data=data, teachers=teachers, work=work, workers=workers)
+    elif isinstance(read, AffectNetRecipe):
+        train_affectnet(read, data=data, work=work, workers=workers)
     elif isinstance(read, AttackRecipe):
         train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
     else:

@@ -7,14 +7,22 @@ for distillation.
 
 Plain 3x3 convolutions, which general processors run at full speed, on 4x4 pixels folded into channels. The last map is
 read place by place (not averaged): a mouth's corner and an eyelid are told by where they are.
+
+The backbones of table 5.1 are here too, and what is put on top of them to compare ways of pretraining.
 """
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from masquerade.errors import MasqueradeError
 from masquerade.nets.encoder import Residual
+
+Backbone = Literal["small", "efficientnet-b0", "resnet50-v2"]
+_TIMM = {"efficientnet-b0": "efficientnet_b0", "resnet50-v2": "resnetv2_50"}
 
 SIDE = 112
 """Pixels."""
@@ -101,6 +109,112 @@ class Projection(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         return functional.normalize(self.layers(embedding * DIMENSIONS**0.5))
+
+
+class TimmBody(nn.Module):
+    """One of the library `timm`, untrained: (n, 3, side, side) → features (n, width), averaged over places.
+
+    Raises:
+        MasqueradeError: timm cannot be imported.
+    """
+
+    def __init__(self, name: Literal["efficientnet-b0", "resnet50-v2"]) -> None:
+        super().__init__()
+        try:
+            import timm  # noqa: PLC0415 - heavy, and an extra
+        except (ImportError, RuntimeError) as error:  # the latter where its torchvision is of another torch
+            hint = 'pip install "masquerade[backbones]", with the torchvision that belongs to your torch'
+            raise MasqueradeError(f"the backbone {name} needs timm, which cannot be imported", hint=hint) from error
+        self.network = timm.create_model(_TIMM[name], pretrained=False, num_classes=0)
+        self.width: int = self.network.num_features  # type: ignore[assignment]
+
+    def forward(self, faces: Tensor) -> Tensor:
+        features: Tensor = self.network(faces)
+        return features
+
+
+def build_body(name: Backbone) -> SmallBody | TimmBody:
+    """What turns faces into features (n, `width`); the small one takes 112 px, the others any multiple of 32."""
+    return SmallBody() if name == "small" else TimmBody(name)
+
+
+class Contrast(nn.Module):
+    """What PAPER II puts on an encoder: features → unit vectors (n, 128) for the contrast, and affect (n, 2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, DIMENSIONS))
+        self.affect = nn.Linear(width, 2)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return functional.normalize(self.projection(features)), self.affect(features).tanh()
+
+
+class SimSiam(nn.Module):
+    """Features of two views → loss, without labels (Chen and He 2021): each view's projection foretells the other's."""
+
+    _WIDTH, _NARROW = 512, 128
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(
+            nn.Linear(width, self._WIDTH, bias=False),
+            nn.BatchNorm1d(self._WIDTH),
+            nn.ReLU(),
+            nn.Linear(self._WIDTH, self._WIDTH, bias=False),
+            nn.BatchNorm1d(self._WIDTH, affine=False),
+        )
+        self.prediction = nn.Sequential(
+            nn.Linear(self._WIDTH, self._NARROW, bias=False),
+            nn.BatchNorm1d(self._NARROW),
+            nn.ReLU(),
+            nn.Linear(self._NARROW, self._WIDTH),
+        )
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        seen = self.projection(one), self.projection(other)
+        foretold = self.prediction(seen[1]), self.prediction(seen[0])
+        likeness = functional.cosine_similarity(torch.cat(foretold), torch.cat(seen).detach())
+        return -likeness.mean()
+
+
+class Decoder(nn.Module):
+    """Features → the faces they were made of, (n, 3, side, side) in [−1, 1]: the other half of an auto-encoder.
+
+    Args:
+        width: of the features.
+        side: pixels, 7 doubled any number of times.
+    """
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        stages = (side // 7).bit_length() - 1
+        if side != 7 << stages:
+            raise ValueError(f"a decoder makes faces of 7, 14, 28, ... pixels, not {side}")
+        self.begin = nn.Linear(width, 128 * 7 * 7)
+        widths = [max(16, 128 >> i) for i in range(stages + 1)]
+        self.stages = nn.ModuleList(
+            nn.Sequential(*_convolution(inputs, outputs)) for inputs, outputs in pairwise(widths)
+        )
+        self.end = nn.Conv2d(widths[-1], 3, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        maps = self.begin(features).unflatten(1, (128, 7, 7))
+        for stage in self.stages:
+            maps = stage(functional.interpolate(maps, scale_factor=2.0))
+        return torch.tanh(self.end(maps))
+
+
+class Classifier(nn.Module):
+    """Features → logits (n, classes): the multi-layer perceptron that is put on a frozen encoder."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.layers(features)
+        return logits
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:

@@ -433,7 +433,38 @@ class ExpressionRecipe(_Strict):
     schedule: Schedule
 
 
-Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe
+class AffectNetRecipe(_Strict):
+    """A run of table 5.1: an encoder of expressions pretrained in some way, then classified upon.
+
+    Attributes:
+        backbone: see `nets.expression.build_body`.
+        pretraining: "none": encoder and classifier are trained together.
+        weighted: whether the contrast weighs classes by their inverse frequency; the classifier always does.
+        affect: whether the contrast also learns valence and arousal.
+        temperature: of the contrast.
+        side: pixels of the faces.
+        learning_rate, weight_decay: of AdamW, in both trainings.
+        data: folder in AffectNet's layout, in the data folder.
+        schedule, classifier: of pretraining, and of the classifier.
+    """
+
+    name: str
+    network: Literal["expression-affectnet"]
+    backbone: Literal["small", "efficientnet-b0", "resnet50-v2"]
+    pretraining: Literal["contrast", "simsiam", "autoencoder", "none"]
+    weighted: bool = True
+    affect: bool = True
+    temperature: PositiveFloat = 0.1
+    side: PositiveInt
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    data: str
+    schedule: Schedule
+    classifier: Schedule
+
+
+Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe | AffectNetRecipe
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
 
 
