@@ -81,8 +81,8 @@ def test_a_face_that_was_left_is_found_out(clips, instruments, plan):
         guard = next(one for one in findings.recognisers if one.name == "guard")
         assert guard.retrieval.id.value == 1 and guard.retrieval.neg_id.value == 0
         assert {check.key for check in findings.checks if not check.passed} == {"uncovered", "id"}
-        assert all(weak.ahead < 0 for weak in evidence.weakest)
-        assert findings.timelines[0].ahead < 0
+        assert all(weak.ratio < 1 for weak in evidence.weakest)
+        assert findings.timelines[0].ratio < 1
 
 
 def test_a_face_that_was_left_is_found_out_though_the_encoder_spoilt_it(clips, instruments):
@@ -140,7 +140,7 @@ def test_evidence_of_two_machines_is_that_of_one(clips, instruments):
     assert len(first.weakest) == len(second.weakest) == 1, "one for each person"
     assert len(both.files) == 2 and len(both.sightings) == 6 and len(both.uncovered) == 3
     assert len(both.vectors["guard"][0]) == 6
-    assert [weak.ahead for weak in both.weakest] == sorted(weak.ahead for weak in both.weakest)
+    assert [weak.ratio for weak in both.weakest] == sorted(weak.ratio for weak in both.weakest)
     assert (Evidence() + first).vectors["guard"][0].shape == first.vectors["guard"][0].shape
     many = Evidence.together([second] * 20)
     assert len(many.uncovered) == 60 and sum(bool(one.picture) for one in many.uncovered) == MOST_PICTURES

@@ -130,7 +130,7 @@ class Weak:
         file, person, time: which.
         recogniser: that came nearest.
         distance: its cosine distance to the face before.
-        ahead: by how much it is farther than the nearer of threshold and 2 - threshold; below 0 it is recognised.
+        ratio: distance from the nearer end (0, or 2 where negation leads) over the threshold; below 1 it is recognised.
         before, after: pictures, JPEG.
     """
 
@@ -139,7 +139,7 @@ class Weak:
     time: float
     recogniser: str
     distance: float
-    ahead: float
+    ratio: float
     before: bytes
     after: bytes
 
@@ -507,18 +507,18 @@ class _Examination:
         after: NDArray[np.uint8],
         distances: Mapping[str, float],
     ) -> None:
-        ahead = {
-            name: min(distance, 2 - distance) - self._thresholds[name]
+        ratios = {
+            name: min(distance, 2 - distance) / self._thresholds[name]
             for name, distance in distances.items()
             if name not in TRAINED_WITH
         }
-        if not ahead:
+        if not ratios:
             return
-        nearest = min(ahead, key=lambda name: ahead[name])
-        if person not in self._weak or ahead[nearest] < self._weak[person].ahead:
+        nearest = min(ratios, key=lambda name: ratios[name])
+        if person not in self._weak or ratios[nearest] < self._weak[person].ratio:
             pictures = [self._picture(_region(image, face.box, 1.5)) for image in (before, after)]
             self._weak[person] = Weak(
-                self._pair.name, person, time, nearest, distances[nearest], ahead[nearest], *pictures
+                self._pair.name, person, time, nearest, distances[nearest], ratios[nearest], *pictures
             )
 
     def _close(self, following: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> None:
@@ -575,7 +575,7 @@ class _Examination:
 
 
 def _weakest(weak: Iterable[Weak]) -> tuple[Weak, ...]:
-    return tuple(nsmallest(MOST_PICTURES, weak, key=lambda one: one.ahead))
+    return tuple(nsmallest(MOST_PICTURES, weak, key=lambda one: one.ratio))
 
 
 def _faces(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:

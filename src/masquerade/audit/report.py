@@ -67,7 +67,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
                 "time": round(one.time, 3),
                 "recogniser": one.recogniser,
                 "distance": round(one.distance, 4),
-                "ahead": round(one.ahead, 4),
+                "ratio": round(one.ratio, 4),
             }
             for one in findings.weakest
         ],
@@ -193,7 +193,11 @@ def _uncovered(findings: Findings) -> Markup:
             "frame that was looked at. Look at these moments of the output."
         )
     pictures = [
-        tag("figure", _image(one.picture, "face"), tag("figcaption", f"{one.file} at {one.time:.2f} s, {one.why}"))
+        tag(
+            "figure",
+            _image(one.picture, "face"),
+            tag("figcaption", f"{one.file}{_when(findings, one.file, one.time)}, {one.why}"),
+        )
         for one in findings.uncovered
         if one.picture
     ]
@@ -234,10 +238,10 @@ def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
             tag("div", _image(one.before, "before"), _image(one.after, "after"), class_="pair"),
             tag(
                 "figcaption",
-                f"{one.person} at {one.time:.2f} s: distance {one.distance:.2f} by {one.recogniser}, ",
-                tag("span", f"recognised by {-one.ahead:.2f}", class_="no")
-                if one.ahead < 0
-                else f"{one.ahead:.2f} from being recognised",
+                f"{one.person}{_when(findings, one.file, one.time)}, by {one.recogniser}: ",
+                tag("span", f"recognised, at {one.ratio:.2f} of its threshold", class_="no")
+                if one.ratio < 1
+                else f"at {one.ratio:.2f} times its threshold",
             ),
         )
         for one in findings.weakest
@@ -248,7 +252,8 @@ def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
             tag("h2", "The weakest faces"),
             tag(
                 "p",
-                "Of each person the face that came nearest to being recognised, before and after. ",
+                "Of each person the face that came nearest to being recognised, before and after. A recogniser knows "
+                "a face that is less than 1 times its threshold away. ",
                 None if faces_shown else coarse,
             ),
             tag("div", faces, class_="faces"),
@@ -475,6 +480,11 @@ def _say(check: Check) -> str:
         return f"{check.said}."
     allowed = "at least" if at_least(check.key) else "at most"
     return f"{_amount(check, check.value)} {check.said}; allowed: {allowed} {_amount(check, check.limit)}."
+
+
+def _when(findings: Findings, file: str, time: float) -> str:
+    photos = {one.name for one in findings.files if one.kind == "image"}
+    return "" if file in photos else f" at {time:.2f} s"
 
 
 def _counted(number: int, one: str, many: str) -> str:

@@ -38,10 +38,8 @@ def distribution_chart(one: Distribution, threshold: float) -> Markup:
     for at in (0.0, 0.5, 1.0, 1.5, 2.0):
         parts.append(tag("text", f"{at:g}", x=x(at), y=height - bottom + 16, text_anchor="middle"))
     parts.append(tag("text", "cosine distance", x=x(1), y=height - 6, text_anchor="middle"))
-    parts.append(tag("text", "found", x=x(threshold / 2), y=top + 12, text_anchor="middle", class_="zone-name"))
-    parts.append(
-        tag("text", "found by negation", x=x(2 - threshold / 2), y=top + 12, text_anchor="middle", class_="zone-name")
-    )
+    parts.append(tag("text", "found", x=x(0) + 5, y=top + 12, class_="zone-name"))
+    parts.append(tag("text", "found by negation", x=x(2) - 5, y=top + 12, text_anchor="end", class_="zone-name"))
     legend = tag(
         "p",
         [tag("span", tag("i", class_=f"key {kind}"), name) for kind, name, shares in reversed(series) if shares],

@@ -140,9 +140,9 @@ class Timeline:
     threshold: float
 
     @property
-    def ahead(self) -> float:
-        """How far the weakest face is from being recognised; below 0 it is."""
-        return min(min(d, 2 - d) for d in self.distances) - self.threshold
+    def ratio(self) -> float:
+        """Of the weakest face, as `Weak.ratio`: below 1 it is recognised."""
+        return min(min(d, 2 - d) for d in self.distances) / self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +285,8 @@ def _timelines(sightings: Sequence[Sighting], deciding: Sequence[Recogniser]) ->
             Timeline(person, judge.name, times, tuple(one.distances[judge.name] for one in seen), judge.threshold)
             for judge in deciding
         ]
-        lines.append(min(own, key=lambda line: line.ahead))
-    return sorted(lines, key=lambda line: line.ahead)
+        lines.append(min(own, key=lambda line: line.ratio))
+    return sorted(lines, key=lambda line: line.ratio)
 
 
 # Utility and quality
