@@ -46,6 +46,7 @@ class Tailor:
 
     Attributes:
         name: of the swapper.
+        swapper: makes the faces.
         encoder: the one whose identities the swapper follows; people are tracked, and their faces chosen, by it.
         bank: of fabricated identities, the only ones that it will be given.
 
@@ -56,11 +57,11 @@ class Tailor:
     """
 
     def __init__(self, swapper: str | Path) -> None:
-        self._swapper = open_swapper(swapper)
-        self.name = self._swapper.name
+        self.swapper = open_swapper(swapper)
+        self.name = self.swapper.name
         bank: Path | None = None
         if str(swapper) in cards():
-            self.encoder = open_encoder(self._swapper.encoder)
+            self.encoder = open_encoder(self.swapper.encoder)
         else:
             card, folder = read_user_card(Path(swapper)), Path(swapper).parent
             if card.swap.encoder != "driver" and (card.bank is None or card.encoder_file is None):
@@ -74,7 +75,7 @@ class Tailor:
             bank = None if card.bank is None else folder / card.bank
         self.bank = open_bank(bank, encoder=self.encoder)
         guard = EncoderGuard(open_encoder("guard"))
-        self._imposer = Imposer(self._swapper, self._swapper.template, guard)
+        self._imposer = Imposer(self.swapper, self.swapper.template, guard)
 
     def wardrobe(self, plan: Plan) -> Wardrobe:
         """What the people of a Plan wear.
@@ -83,4 +84,4 @@ class Tailor:
             PlanError, BankError: see `identity.resolve`.
         """
         worn = resolve(plan, self.bank)
-        return Wardrobe(self._imposer, {id: anchor.condition(self._swapper.answers) for id, anchor in worn.items()})
+        return Wardrobe(self._imposer, {id: anchor.condition(self.swapper.answers) for id, anchor in worn.items()})

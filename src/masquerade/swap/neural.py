@@ -194,22 +194,32 @@ def open_swapper(
     """
     from masquerade.models.cards import cards  # noqa: PLC0415 - pydantic takes a while to load
     from masquerade.models.runtime import open_session, precision_for  # noqa: PLC0415 - as above
-    from masquerade.models.store import fetch  # noqa: PLC0415 - as above
 
     card = cards().get(str(name_or_card))
     if card is None:
         own = read_user_card(Path(name_or_card))
         name, target, spec = own.name, own.input, own.swap
-        model = Path(name_or_card).parent / own.file
+        model = model_of(name_or_card)
         session = open_session(model, engine=engine, provider=provider, threads=threads)
     else:
         if card.swap is None:
             raise OptionError(f"{card.name} is no swapper", hint=f"Swappers are {_names()}, or a card of your own")
         name, target, spec = card.name, card.input, card.swap
-        model = fetch(card, accept_noncommercial=accept_noncommercial or card.source.kind == "packaged")
+        model = model_of(name_or_card, accept_noncommercial=accept_noncommercial)
         session = open_session(model, engine=engine, provider=provider, precision=precision_for(card), threads=threads)
     projection = None if spec.projection is None else _initializer(model, spec.projection)
     return OnnxSwapper(session, name=name, target=target, spec=spec, projection=projection)
+
+
+def model_of(name_or_card: str | Path, *, accept_noncommercial: bool = False) -> Path:
+    """The ONNX file of a swapper; arguments and errors as for `open_swapper`."""
+    from masquerade.models.cards import cards  # noqa: PLC0415 - pydantic takes a while to load
+    from masquerade.models.store import fetch  # noqa: PLC0415 - as above
+
+    card = cards().get(str(name_or_card))
+    if card is None:
+        return Path(name_or_card).parent / read_user_card(Path(name_or_card)).file
+    return fetch(card, accept_noncommercial=accept_noncommercial or card.source.kind == "packaged")
 
 
 def read_user_card(path: Path) -> "UserSwapper":
