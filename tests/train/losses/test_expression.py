@@ -3,7 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from masquerade.train.losses.expression import alike, likeness, soft_classes  # noqa: E402
+from masquerade.nets.expression import ExpressionEmbedder  # noqa: E402
+from masquerade.train.losses.expression import alike, kept, likeness, soft_classes  # noqa: E402
 
 
 def some(n=7, classes=4, measures=3):
@@ -46,3 +47,16 @@ def test_alike_is_zero_for_vectors_that_have_the_cosines_and_ignores_the_diagona
     assert float(alike(vectors, wanted)) == pytest.approx(0, abs=1e-12)
     assert float(alike(vectors, wanted + torch.eye(7))) == pytest.approx(0, abs=1e-12)
     assert float(alike(vectors, wanted + 0.1)) == pytest.approx(0.01)
+
+
+def test_what_changes_nothing_is_kept_and_results_can_be_brought_nearer():
+    torch.manual_seed(0)
+    embedder = ExpressionEmbedder(7, 10).eval().requires_grad_(False)
+    target = (torch.rand(2, 3, 112, 112) * 2 - 1).requires_grad_()
+    assert float(kept(embedder, target, target)) == pytest.approx(0, abs=1e-6)
+    made = (torch.rand(2, 3, 112, 112) * 2 - 1).requires_grad_()
+    before = kept(embedder, target, made)
+    before.backward()
+    assert target.grad is None and made.grad is not None
+    nearer = made.detach() - 1e-3 * made.grad / made.grad.abs().mean()
+    assert float(kept(embedder, target, nearer)) < float(before)

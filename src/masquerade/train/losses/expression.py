@@ -1,7 +1,7 @@
-"""What a student of expressions learns from a teacher's opinion and from the face's geometry."""
+"""What a student of expressions learns from a teacher's opinion and from the face's geometry; what a swapper from it."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -41,3 +41,17 @@ def alike(embedding: Tensor, wanted: Tensor) -> Tensor:
     """
     others = ~torch.eye(len(embedding), dtype=torch.bool, device=embedding.device)
     return (embedding @ embedding.T - wanted)[others].square().mean()
+
+
+def kept(embedder: nn.Module, target: Tensor, made: Tensor) -> Tensor:
+    """How far results are from what their targets express: mean 1 − cos of the embeddings, for training swappers.
+
+    Who is trained with it is not judged by it.
+
+    Args:
+        embedder: as `train.expression_export.read_expression` gives it, in evaluation mode.
+        target, made: RGB crops (n, 3, 112, 112) in [−1, 1]; only the latter get gradients.
+    """
+    with torch.no_grad():
+        wanted = embedder(target).embedding
+    return (1 - functional.cosine_similarity(embedder(made).embedding, wanted)).mean()
