@@ -53,10 +53,10 @@ def test_what_changes_nothing_is_kept_and_results_can_be_brought_nearer():
     torch.manual_seed(0)
     embedder = ExpressionEmbedder(7, 10).eval().requires_grad_(False)
     target = (torch.rand(2, 3, 112, 112) * 2 - 1).requires_grad_()
-    assert float(kept(embedder, target, target)) == pytest.approx(0, abs=1e-6)
+    assert kept(embedder, target, target).item() == pytest.approx(0, abs=1e-6)
     made = (torch.rand(2, 3, 112, 112) * 2 - 1).requires_grad_()
     before = kept(embedder, target, made)
     before.backward()
     assert target.grad is None and made.grad is not None
     nearer = made.detach() - 1e-3 * made.grad / made.grad.abs().mean()
-    assert float(kept(embedder, target, nearer)) < float(before)
+    assert kept(embedder, target, nearer).item() < before.item()

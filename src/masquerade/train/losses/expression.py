@@ -1,4 +1,4 @@
-"""What a student of expressions learns from a teacher's opinion and from the face's geometry; what a swapper from it."""
+"""What a student of expressions learns from a teacher and from the geometry of faces, and a swapper from the student."""
 
 import torch
 from torch import Tensor, nn
