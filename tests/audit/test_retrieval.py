@@ -25,7 +25,7 @@ def crowd(seed=0, people=6, frames=5, dimensions=16, files=("a", "b")):
 @pytest.mark.parametrize("threshold", [0.1, 0.4, 0.9])
 def test_every_share_by_a_loop(threshold):
     probes = crowd()
-    found = retrieve(probes, threshold)
+    found = retrieve(probes, threshold, 1e-3)
     counts = dict.fromkeys(("id", "neg_id", "verified", "neg_verified", "rank1", "others"), 0)
     known = set()
     for person, vector in zip(probes.people, probes.anonymized, strict=True):
@@ -48,9 +48,9 @@ def test_every_share_by_a_loop(threshold):
 def test_unchanged_faces_are_all_found_and_negated_ones_by_negation():
     probes = crowd()
     same = Probes(probes.people, probes.files, probes.originals, probes.originals)
-    assert (retrieve(same, 0.3).id.value, retrieve(same, 0.3).neg_id.value) == (1, 0)
+    assert (retrieve(same, 0.3, 1e-3).id.value, retrieve(same, 0.3, 1e-3).neg_id.value) == (1, 0)
     turned = Probes(probes.people, probes.files, probes.originals, -probes.originals)
-    found = retrieve(turned, 0.3)
+    found = retrieve(turned, 0.3, 1e-3)
     assert (found.id.value, found.neg_id.value, found.people.value) == (0, 1, 1)
 
 
@@ -59,14 +59,14 @@ def test_two_machines_see_what_one_would():
     halves = [whole.files == name for name in ("a", "b")]
     parts = [Probes(whole.people[i], whole.files[i], whole.originals[i], whole.anonymized[i]) for i in halves]
     together = parts[0] + parts[1]
-    for found in (retrieve(together, 0.4), retrieve(parts[1] + parts[0], 0.4)):
-        assert found.id.value == pytest.approx(retrieve(whole, 0.4).id.value)
-        assert found.neg_verified.value == pytest.approx(retrieve(whole, 0.4).neg_verified.value)
+    for found in (retrieve(together, 0.4, 1e-3), retrieve(parts[1] + parts[0], 0.4, 1e-3)):
+        assert found.id.value == pytest.approx(retrieve(whole, 0.4, 1e-3).id.value)
+        assert found.neg_verified.value == pytest.approx(retrieve(whole, 0.4, 1e-3).neg_verified.value)
         assert found.gallery == 30
     alone = Probes(whole.people[:1], whole.files[:1], whole.originals[:1], whole.anonymized[:1])
-    assert retrieve(alone, 0.4).others is None
+    assert retrieve(alone, 0.4, 1e-3).others is None
     empty = Probes(whole.people[:0], whole.files[:0], whole.originals[:0], whole.anonymized[:0])
-    assert retrieve(empty, 0.4) is None and len(empty) == 0
+    assert retrieve(empty, 0.4, 1e-3) is None and len(empty) == 0
     assert len(empty + whole) == 30
 
 
@@ -95,3 +95,30 @@ def test_drift_is_m_tc_with_an_interval():
     assert mean.value == found.steps.mean == pytest.approx(np.mean(steps), abs=1e-6)
     assert mean.low < mean.value < mean.high and mean.people == 8
     assert drift(people[::4], vectors[::4]) is None
+
+
+def test_where_all_faces_are_alike_the_threshold_adapts():
+    """Everybody's replacement is one and the same, and near to all: only chance finds somebody there."""
+    rng = np.random.default_rng(5)
+    base = unit(rng.normal(size=(1, 64)))
+    people = np.repeat([f"f#{i}" for i in range(40)], 3)
+    originals = unit(base + 0.05 * unit(rng.normal(size=(120, 64))))
+    alike = np.repeat(base, 120, axis=0)
+    files = np.full(120, "f")
+    found = retrieve(Probes(people, files, originals, alike), 0.3, 1e-3)
+    assert (found.others.value, found.verified.value) == (1, 1)
+    assert found.id.value == pytest.approx(1 / 40)
+    assert found.adapted_threshold < 0.1 and found.adapted.value <= 1 / 40 and found.own is found.adapted
+    apart = (1 - alike @ originals.T)[people[:, None] != people[None, :]]
+    assert (apart < found.adapted_threshold).mean() <= 1e-3
+
+
+def test_where_faces_resemble_nobody_the_threshold_rises_and_the_verdict_does_not_fall():
+    rng = np.random.default_rng(6)
+    people = np.repeat([f"f#{i}" for i in range(40)], 3)
+    originals = unit(np.repeat(unit(rng.normal(size=(40, 64))), 3, axis=0) + 0.02 * rng.normal(size=(120, 64)))
+    probes = Probes(people, np.full(120, "f"), originals, unit(0.6 * originals + 0.1 * rng.normal(size=(120, 64))))
+    found = retrieve(probes, 0.1, 1e-3)
+    assert found.adapted_threshold > 0.3 and found.adapted.value == 1 and found.own is found.id
+    few = Probes(people[:9], probes.files[:9], originals[:9], probes.anonymized[:9])
+    assert retrieve(few, 0.1, 1e-3).adapted is None

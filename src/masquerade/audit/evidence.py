@@ -23,7 +23,7 @@ from masquerade.audit.quality import (
     warped_difference,
 )
 from masquerade.audit.utility import head_pose, landmark_error, openness, pose_error
-from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
+from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork, cut_square
 from masquerade.errors import FaceError, InputError, MasqueradeError, PlanError
 from masquerade.faces.align import align
 from masquerade.faces.detect import Detector, detect_everywhere, iou
@@ -52,6 +52,7 @@ _SAME_PLACE = 0.3  # intersection over union
 _COVERED = 0.5  # of a face's box
 _AROUND = 4.0  # face boxes, in which lies what a face's loss of detail is compared with
 _SIDE = 112
+_CLOSE = 256  # pixels, of the place that a face is looked for in: it is a third as wide
 _LEAST_SIDE = 8  # pixels
 _REGION = 96  # pixels, of the crops whose quality is measured
 _SHOWN = 96  # pixels, of the report's pictures
@@ -86,7 +87,8 @@ class Sighting:
         time: seconds.
         distances: by recogniser, cosine distance of the face to itself before; empty where it was too small or unclear
             to be judged.
-        measures: of utility and quality, by name, as far as they could be taken.
+        measures: of utility and quality, by name, as far as they could be taken; of a face that was not judged only
+            whether it is still found.
     """
 
     file: str
@@ -358,11 +360,10 @@ class _Examination:
     def _look(self, frame: Frame, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
         """One frame, before and after in RGB."""
         self._looks += 1
-        found = _faces(self._with.detector, before)
+        found = [f for f in detect_everywhere(self._with.detector, before) if f.score >= START_SCORE]
         known = [tracked.face.box for _, tracked in self._known.get(frame.index, ())]
         self._beside = [box.scaled(2.0) for box in known + [face.box for face in found]]
         self._beside += [manual.box for manual in self._plan.manual]
-        now = _faces(self._with.detector, after) if found else []
         for face in found:
             self._faces += 1
             person = self._whose(frame.index, face)
@@ -374,7 +375,7 @@ class _Examination:
             if person is None:
                 self._unfollowed += 1
                 continue
-            self._follow(f"{self._pair.name}#{person.id}", frame.time, face, now, before, after)
+            self._follow(f"{self._pair.name}#{person.id}", frame.time, face, before, after)
 
     def _whose(self, frame: int, face: Face) -> Person | None:
         """The person of the Plan whose face this is."""
@@ -416,52 +417,65 @@ class _Examination:
         return any(_share(box, place) >= _COVERED for place in places)
 
     def _follow(
-        self,
-        person: str,
-        time: float,
-        face: Face,
-        now: Sequence[Face],
-        before: NDArray[np.uint8],
-        after: NDArray[np.uint8],
+        self, person: str, time: float, face: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]
     ) -> None:
         """One face from the original to the output."""
-        same = max(now, key=lambda other: iou(other.box, face.box), default=None)
-        if same is not None and iou(same.box, face.box) < _SAME_PLACE:
-            same = None
-        regions = _region(before, face.box), _region(after, face.box)
-        greys = _grey(regions[0]), _grey(regions[1])
-        around = _region(before, face.box, 2.0), _region(after, face.box, 2.0)
-        measures = {
-            "found": float(same is not None),
-            "sharpness": sharpness_kept(*greys),
-            "colour": colour_shift(*regions),
-            "boundary": boundary_visibility(_grey(around[0]), _grey(around[1])),
-        }
-        if same is not None:
-            measures |= self._utility(face, same, before, after)
-        distances = self._judge(person, time, face, same, before, after)
+        now = self._closely(face.box, after)
+        measures = {"found": float(now is not None)}
+        distances: dict[str, float] = {}
         place = _inside(face.box, before)
+        greys = _grey(_cut(before, place)), _grey(_cut(after, place))
+        if self._clear(face, before):
+            near = self._closely(face.box, before)
+            old = face if near is None or near.landmarks is None else near
+            distances = self._judge(person, time, old, now, before, after)
+            measures |= _looks(face.box, before, after)
+            if now is not None:
+                measures |= self._utility(old, now, before, after)
         self._open.append(_Open(person, time, place, greys, distances, measures))
 
-    def _utility(self, face: Face, same: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, float]:
-        measures: dict[str, float] = {}
-        marks = face.landmarks, same.landmarks
+    def _closely(self, box: Box, image: NDArray[np.uint8]) -> Face | None:
+        """The face that the detector sees in a place when it looks at that alone, at the same size before and after."""
+        around = box.scaled(3.0)
+        crop, scale = cut_square(image, around, _CLOSE), max(around.width, around.height) / _CLOSE
+        x, y = (middle - scale * _CLOSE / 2 for middle in around.centre)
+        seen = []
+        for found in self._with.detector.detect([crop])[0]:
+            there = Box(*(edge * scale + shift for edge, shift in zip(found.box, (x, y, x, y), strict=True)))
+            marks = None if found.landmarks is None else (found.landmarks * scale + (x, y)).astype(np.float32)
+            if found.score >= START_SCORE and iou(there, box) >= _SAME_PLACE:
+                seen.append(Face(there, found.score, marks))
+        return max(seen, key=lambda one: iou(one.box, box), default=None)
+
+    def _clear(self, face: Face, image: NDArray[np.uint8]) -> bool:
+        """Whether a face is surely one, and large and clear enough to say whose it is and what it does."""
+        if face.landmarks is None or face.score < SURE:
+            return False
         try:
+            crop, _ = align(image, face.landmarks, _SIDE)
+        except FaceError:
+            return False
+        return quality(crop, face.landmarks, face.box) >= GOOD
+
+    def _utility(self, old: Face, now: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, float]:
+        measures: dict[str, float] = {}
+        try:
+            # The user's networks look at one place in both pictures, so that a detector's tremble is not theirs.
             if self._with.pose is not None:
-                poses = self._with.pose(before, face.box), self._with.pose(after, same.box)
-            elif marks[0] is not None and marks[1] is not None:
-                poses = head_pose(marks[0]), head_pose(marks[1])
+                poses = self._with.pose(before, old.box), self._with.pose(after, old.box)
+            elif old.landmarks is not None and now.landmarks is not None:
+                poses = head_pose(old.landmarks), head_pose(now.landmarks)
             else:
                 return measures
             yaw, pitch, roll = pose_error(*poses).tolist()
             measures |= {"yaw": yaw, "pitch": pitch, "roll": roll, "pose": float(np.linalg.norm([yaw, pitch, roll]))}
             if self._with.landmarks is not None:
-                all_marks = self._with.landmarks(before, face.box), self._with.landmarks(after, same.box)
-                measures["landmarks"] = landmark_error(*all_marks, (36, 45))
-                (measures["mouth"], measures["eyes"]) = openness(all_marks[0])
-                (measures["mouth_after"], measures["eyes_after"]) = openness(all_marks[1])
-            elif marks[0] is not None and marks[1] is not None:
-                measures["landmarks"] = landmark_error(marks[0], marks[1])
+                marks = self._with.landmarks(before, old.box), self._with.landmarks(after, old.box)
+                measures["landmarks"] = landmark_error(*marks, (36, 45))
+                (measures["mouth"], measures["eyes"]) = openness(marks[0])
+                (measures["mouth_after"], measures["eyes_after"]) = openness(marks[1])
+            elif old.landmarks is not None and now.landmarks is not None:
+                measures["landmarks"] = landmark_error(old.landmarks, now.landmarks)
         except FaceError:  # landmarks that fix nothing: a face of which nothing can be measured
             pass
         return measures
@@ -470,32 +484,25 @@ class _Examination:
         self,
         person: str,
         time: float,
-        face: Face,
-        same: Face | None,
+        old: Face,
+        now: Face | None,
         before: NDArray[np.uint8],
         after: NDArray[np.uint8],
     ) -> dict[str, float]:
-        """What every recogniser says; nothing where the face is too small or too unclear to say whose it is."""
-        if face.landmarks is None or face.score < SURE:
-            return {}
-        try:
-            crop, _ = align(before, face.landmarks, _SIDE)
-        except FaceError:
-            return {}
-        if quality(crop, face.landmarks, face.box) < GOOD:
-            return {}
+        """What every recogniser says."""
+        assert old.landmarks is not None  # it is clear
         # Where no face is found any more, the place where it was: whoever has the output can guess that too.
-        there = face.landmarks if same is None or same.landmarks is None else same.landmarks
+        there = old.landmarks if now is None or now.landmarks is None else now.landmarks
         distances: dict[str, float] = {}
         for encoder in self._with.encoders:
             try:
-                rows = encoder.embed(before, [face.landmarks])[0], encoder.embed(after, [there])[0]
+                rows = encoder.embed(before, [old.landmarks])[0], encoder.embed(after, [there])[0]
             except FaceError:  # of a face found in a blur, landmarks may fix nothing
-                rows = encoder.embed(before, [face.landmarks])[0], encoder.embed(after, [face.landmarks])[0]
+                rows = encoder.embed(before, [old.landmarks])[0], encoder.embed(after, [old.landmarks])[0]
             for kept, row in zip(self._vectors[encoder.name], rows, strict=True):
                 kept.append(row)
             distances[encoder.name] = float(1 - rows[0] @ rows[1])
-        self._note_weakness(person, time, face, before, after, distances)
+        self._note_weakness(person, time, old, before, after, distances)
         return distances
 
     def _note_weakness(
@@ -524,7 +531,7 @@ class _Examination:
     def _close(self, following: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None) -> None:
         """Flicker of the faces that wait for the next frame; without one there is none."""
         for one in self._open:
-            if following is not None:
+            if following is not None and one.distances:
                 old, new = (_grey(_cut(image, one.region)) for image in following)
                 flow = flow_between(one.greys[0], old)
                 one.measures["flicker"] = warped_difference(one.greys[0], old, flow)
@@ -578,8 +585,15 @@ def _weakest(weak: Iterable[Weak]) -> tuple[Weak, ...]:
     return tuple(nsmallest(MOST_PICTURES, weak, key=lambda one: one.ratio))
 
 
-def _faces(detector: Detector, image: NDArray[np.uint8]) -> list[Face]:
-    return [face for face in detect_everywhere(detector, image) if face.score >= START_SCORE]
+def _looks(box: Box, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, float]:
+    """Sharpness, colour and seam of one face."""
+    old, new = _region(before, box), _region(after, box)
+    around = _grey(_region(before, box, 2.0)), _grey(_region(after, box, 2.0))
+    return {
+        "sharpness": sharpness_kept(_grey(old), _grey(new)),
+        "colour": colour_shift(old, new),
+        "boundary": boundary_visibility(*around),
+    }
 
 
 def _rgb(frame: Frame) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from masquerade.audit.intervals import Estimate
 from masquerade.audit.report_charts import distribution_chart, timeline_chart
 from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, at_least
 from masquerade.audit.report_markup import Child, Markup, inside, tag
+from masquerade.audit.retrieval import Retrieval
 
 FORMAT = "masquerade-audit/1"
 
@@ -284,6 +285,7 @@ def _judge(one: Recogniser) -> Markup:
     assert found is not None
     rows: list[Sequence[Child]] = [
         _estimated("Found (ID)", "the nearest original is the person, and nearer than the threshold", found.id),
+        _estimated("Found by an adapted threshold", _adapted(one, found), found.adapted),
         _estimated("Found by negation (¬ID)", "the same with the direction turned round", found.neg_id),
         _estimated(
             "Verified", "an original of the person is nearer than the threshold, whoever else is", found.verified
@@ -316,6 +318,15 @@ def _judge(one: Recogniser) -> Markup:
             _table(None, ["", "measured", "95 % interval", "counted", "people"], rows, numbers={1, 2, 3, 4}),
         ]
     )
+
+
+def _adapted(one: Recogniser, found: Retrieval) -> str:
+    if found.adapted_threshold is None:
+        return "there are too few faces of different people for one"
+    said = (
+        f"at {found.adapted_threshold:.3f}, where these very faces match {100 * one.far:g} % of the pairs of strangers"
+    )
+    return f"{said}; the verdict goes by this" if found.own is found.adapted else said
 
 
 def _timelines(findings: Findings) -> Markup | None:

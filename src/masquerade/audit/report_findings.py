@@ -247,7 +247,7 @@ def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
         low=entry.low,
         high=entry.high,
         data=entry.data,
-        retrieval=retrieve(probes, entry.threshold),
+        retrieval=retrieve(probes, entry.threshold, far),
         drift=moved,
         links=linkability(probes, entry.threshold),
         distribution=_distribution(probes),
@@ -494,7 +494,7 @@ def _recognised(policy: Policy, limits: Limits, deciding: Sequence[Recogniser]) 
     for judge in deciding:
         found, moved = judge.retrieval, judge.drift
         estimates = {
-            "id": (found.id if found else None, f"of the anonymized faces lead back to their person ({judge.name})"),
+            "id": (found.own if found else None, f"of the anonymized faces lead back to their person ({judge.name})"),
             "neg_id": (found.neg_id if found else None, f"do so when their embedding is negated ({judge.name})"),
             "people": (
                 found.people if found else None,

@@ -9,6 +9,8 @@ rate (FAR), a an anonymized face, o an original one of the same person, x one of
     verified  share of a for which min d(a, o) < t, whoever else is near: at least ID, and all there is with one person
     rank-1    share of a for which no other person is nearer, without a threshold, as swaps are judged
     others    share of a for which min d(a, x) < t with x of another person: what blurred faces give by resembling all
+    adapted   ID at the threshold t' at which these a match strangers' x at the same FAR. Where they resemble all, t is
+              no threshold for them, and t' < t; where they resemble nobody, t' > t, as whoever knows the method has it
 
 States add up: `a + b` is what one machine would have seen that looked at both. They hold embeddings, which are
 biometric data: keep them in memory.
@@ -22,9 +24,16 @@ from numpy.typing import NDArray
 
 from masquerade.audit.intervals import Estimate, bootstrap, share_of
 from masquerade.audit.temporal import Consistency, consistency, evenly
-from masquerade.audit.verification import cosine_distance, distance_matrix, retrieval_ranks
+from masquerade.audit.verification import (
+    cosine_distance,
+    distance_matrix,
+    pairs_needed,
+    retrieval_ranks,
+    threshold_at_far,
+)
 
 _ROWS = 512  # people compared with all others at a time
+_STRANGERS = 2000  # faces that are compared with as many of others
 _FEW = 200  # resamples of what takes long
 
 
@@ -72,6 +81,7 @@ class Retrieval:
         id, neg_id, verified, neg_verified, rank1: shares of the anonymized faces.
         people: share of the people who are verified in at least one frame, negated or not.
         others: see the module; None where there is nobody else.
+        adapted_threshold, adapted: t' and the ID there; None where too few pairs of strangers show the FAR.
     """
 
     threshold: float
@@ -84,14 +94,24 @@ class Retrieval:
     rank1: Estimate
     people: Estimate
     others: Estimate | None
+    adapted_threshold: float | None
+    adapted: Estimate | None
+
+    @property
+    def own(self) -> Estimate:
+        """The ID that says most: at t, or at t' where that is lower, because there t finds resemblance to everybody."""
+        if self.adapted is None or self.adapted_threshold is None or self.adapted_threshold >= self.threshold:
+            return self.id
+        return self.adapted
 
 
-def retrieve(probes: Probes, threshold: float) -> Retrieval | None:
+def retrieve(probes: Probes, threshold: float, far: float) -> Retrieval | None:
     """Identity retrieval; None where there are no faces.
 
     Args:
         probes: faces before and after.
         threshold: cosine distance, of the recogniser that made the vectors.
+        far: the false acceptance rate that it is for.
     """
     if not len(probes):
         return None
@@ -102,6 +122,7 @@ def retrieve(probes: Probes, threshold: float) -> Retrieval | None:
 
     plain, negated = ranks(probes.anonymized, threshold), ranks(-probes.anonymized, threshold)
     nearest = ranks(probes.anonymized, np.inf)
+    adapted = _threshold_among_strangers(probes, who, far)
     known = np.zeros(len(names), bool)
     np.logical_or.at(known, who, (plain > 0) | (negated > 0))
 
@@ -121,7 +142,17 @@ def retrieve(probes: Probes, threshold: float) -> Retrieval | None:
         rank1=share(nearest == 1),
         people=share(known),
         others=share(_near_others(probes, who, threshold)) if len(names) > 1 else None,
+        adapted_threshold=adapted,
+        adapted=None if adapted is None else share(ranks(probes.anonymized, adapted) == 1),
     )
+
+
+def _threshold_among_strangers(probes: Probes, who: NDArray[np.int64], far: float) -> float | None:
+    """The distance below which anonymized faces match originals of other people at that rate."""
+    some = np.unique(np.linspace(0, len(who) - 1, min(len(who), _STRANGERS)).astype(int))
+    distances = distance_matrix(probes.anonymized[some], probes.originals[some])
+    apart = distances[who[some, None] != who[None, some]]
+    return threshold_at_far(apart, far) if len(apart) >= pairs_needed(far) else None
 
 
 def _near_others(probes: Probes, who: NDArray[np.int64], threshold: float) -> NDArray[np.bool_]:
