@@ -24,7 +24,7 @@ from masquerade.audit.quality import (
 )
 from masquerade.audit.utility import head_pose, landmark_error, openness, pose_error
 from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork, cut_square
-from masquerade.errors import FaceError, InputError, MasqueradeError, PlanError
+from masquerade.errors import FaceError, InputError, MachineError, MasqueradeError, PlanError, UnexpectedError
 from masquerade.faces.align import align
 from masquerade.faces.detect import Detector, detect_everywhere, iou
 from masquerade.faces.embed import Encoder
@@ -267,14 +267,25 @@ def gather(
     for pair in pairs:
         try:
             parts.append(_Examination(pair, instruments, thresholds, show_faces, silent_allowed).examine(progress))
-        except MasqueradeError as error:
+        except Exception as error:  # a bug that one file brings to light must not stop the files after it
             if len(pairs) == 1:
                 raise
-            parts.append(Evidence(refused=(Refused(pair.name, error.code, str(error)),)))
+            parts.append(Evidence(refused=(_refused(pair, error),)))
         done()
     if not any(part.files for part in parts):
         raise InputError(f"none of {len(pairs)} pairs can be compared; the first: {parts[0].refused[0].message}")
     return Evidence.together(parts)
+
+
+def _refused(pair: Pair, error: Exception) -> Refused:
+    match error:
+        case MasqueradeError():
+            told = error
+        case OSError():
+            told = MachineError(error, path=pair.original)
+        case _:
+            told = UnexpectedError(error, path=pair.original)
+    return Refused(pair.name, told.code, str(told))
 
 
 @dataclass(slots=True)
@@ -315,6 +326,7 @@ class _Examination:
 
     def examine(self, progress: Progress) -> Evidence:
         pair, digest = self._pair, sha256(self._pair.original)
+        next(walk(pair, silent_allowed=self._silent_allowed))  # what can be refused at once is not analysed first
         self._plan = plan = self._read_plan(digest, progress)
         self._known = plan.faces_by_frame()
         frames = plan.source.frames
