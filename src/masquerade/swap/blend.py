@@ -32,6 +32,8 @@ _STRONGEST = 0.25
 """Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
 _COARSEST = 0.03
 """Of the grain, in shares of white."""
+_CALM = 0.3246
+"""Mean of the smaller half of the absolute values of normal noise, in its standard deviations."""
 _ENOUGH = 200
 """Pixels of a face in which noise can be measured."""
 
@@ -115,8 +117,7 @@ def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop |
 def grained(new: Pixels, old: Pixels, weight: Mask, seed: int) -> Pixels:
     """The new face with as much noise as the old one had, where the swapper has averaged it away.
 
-    Both are measured in the face, at the picture's own resolution, by the median of the finest differences, which
-    edges do not move. What lacks comes from a generator and not from the old face, whose pores are somebody's.
+    Both are measured in the face, at the picture's own resolution. What lacks comes from a generator and not from the old face, whose pores are somebody's.
 
     Args:
         new, old: the picture after and before, of one type, (height, width, 3).
@@ -133,7 +134,10 @@ def grained(new: Pixels, old: Pixels, weight: Mask, seed: int) -> Pixels:
 
 
 def _noise(picture: Pixels, weight: Mask) -> float:
-    """Its standard deviation in shares of white; of green, which is most of what is seen. A hundred rows will do."""
+    """Its standard deviation in shares of white; of green, which is most of what is seen. A hundred rows will do.
+
+    By the calmer half of the finest differences: the other half may be hair, beard and lashes.
+    """
     rows = slice(0, -1, max(1, len(picture) // 100))
     below = slice(1, None, rows.step)
     green = picture[..., 1].astype(np.float32)
@@ -141,7 +145,9 @@ def _noise(picture: Pixels, weight: Mask) -> float:
     finest = (across[rows] - across[below])[weight[rows, :-1] > 0.5]
     if len(finest) < _ENOUGH:
         return 0.0
-    return float(np.median(np.abs(finest))) / 0.6745 / 2 / float(np.iinfo(picture.dtype).max)
+    half = len(finest) // 2
+    calm = float(np.partition(np.abs(finest), half)[:half].mean())
+    return calm / _CALM / 2 / float(np.iinfo(picture.dtype).max)
 
 
 def _at_least_as_fine(crop: Crop, matrix: Matrix, mask: Mask) -> tuple[Crop, Matrix, Mask]:
