@@ -1,10 +1,9 @@
-"""Blur, mosaic and solid colour under audit: who is still found, what is kept, and how it looks.
+"""Every method under audit: who is still found, what is kept, and how it looks.
 
-    python benchmarks/audit_methods.py CLIP... [--encoder FILE --kind KIND]... [--threads 1]
+    python benchmarks/audit_methods.py CLIP... [--method blur]... [--encoder FILE --kind KIND]... [--threads 1]
 
-Each clip is analysed once and rendered by each method, as `masquerade anonymize --method` does, then audited with its
-Plan; the clips' evidence is put together. The first row is the original audited against itself: what the recognisers
-find where nothing was done.
+Each clip goes through `masquerade anonymize --method` and is then audited; the clips' evidence is put together.
+"nothing" is the original audited against itself: what the recognisers find where nothing was done.
 """
 
 import argparse
@@ -12,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +24,11 @@ from masquerade.audit.report_findings import Findings, conclude
 from masquerade.cli.common import build_encoders
 from masquerade.faces.detect import Detector, open_detector
 from masquerade.pipeline.analyze import analyze
-from masquerade.pipeline.render import render
+from masquerade.pipeline.anonymize import Settings, anonymize
 from masquerade.plan import Treatment
 from masquerade.types import Face
 
-METHODS: tuple[Literal["blur", "pixelate", "solid"] | None, ...] = (None, "blur", "pixelate", "solid")
+METHODS = ("nothing", "blur", "pixelate", "solid", "swap")
 
 
 class Remembering:
@@ -50,17 +49,21 @@ class Remembering:
         return found
 
 
-def evidence(clip: Path, folder: Path, instruments: Instruments, far: float) -> Iterator[Evidence]:
+def evidence(
+    clip: Path, folder: Path, methods: Sequence[str], instruments: Instruments, far: float
+) -> Iterator[Evidence]:
     """Of one clip, for each method."""
-    plan = analyze(clip, instruments.detector)
-    for method in METHODS:
-        output, file = clip, folder / "plan.json"
-        if method is not None:
-            plan = plan.model_copy(update={"treatment": Treatment(method=method)})
+    known = folder / "plan.json"
+    known.write_text(analyze(clip, instruments.detector).dumps(), encoding="utf-8")
+    for method in methods:
+        output = clip
+        if method != "nothing":
             output = folder / f"{method}{clip.suffix}"
-            render(clip, plan, output)
-        file.write_text(plan.dumps(), encoding="utf-8")
-        yield gather([Pair(clip.name, clip, output, file)], instruments, far=far)
+            settings = Settings(treatment=Treatment.model_validate({"method": method}))
+            [result] = anonymize(clip, output, settings, detector=instruments.detector)
+            if result.error is not None:
+                raise result.error
+        yield gather([Pair(clip.name, clip, output, known)], instruments, far=far)
 
 
 def share(estimate: Estimate | None) -> str:
@@ -100,6 +103,7 @@ def main() -> None:
     """Prints two markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("--encoder", action="append")
     parser.add_argument("--kind", action="append")
     parser.add_argument("--threads", type=int, default=0)
@@ -108,23 +112,23 @@ def main() -> None:
     detector: Any = Remembering(open_detector(threads=asked.threads))
     instruments = Instruments(detector, judges)
     policy = Policy()
-    seen: list[list[Evidence]] = [[] for _ in METHODS]
+    methods = asked.method or METHODS
+    seen: list[list[Evidence]] = [[] for _ in methods]
     with tempfile.TemporaryDirectory() as folder:
         for clip in asked.clips:
-            for parts, one in zip(seen, evidence(clip, Path(folder), instruments, policy.far), strict=True):
+            for parts, one in zip(seen, evidence(clip, Path(folder), methods, instruments, policy.far), strict=True):
                 parts.append(one)
     findings = [conclude(Evidence.together(parts), instruments, policy) for parts in seen]
-    names = [method or "nothing done" for method in METHODS]
     print(f"{len(asked.clips)} clips; threshold at FAR {policy.far:g}; shares in per cent, 95 % interval over people\n")
     print(
         "| method | recogniser | threshold | gallery (people) | ID | adapted | ¬ID | taken for others | people found |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for name, found in zip(names, findings, strict=True):
+    for name, found in zip(methods, findings, strict=True):
         print("\n".join(found_rows(name, found)))
     print("\n| method | uncovered / faces | still found | pose, ° | sharpness, × | colour, ΔE | edge, × | flicker |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, found in zip(names, findings, strict=True):
+    for name, found in zip(methods, findings, strict=True):
         print(kept_row(name, found))
 
 
