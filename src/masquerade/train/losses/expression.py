@@ -1,4 +1,4 @@
-"""What a student of expressions learns from a teacher and from the geometry of faces, and a swapper from the student."""
+"""What a student of expressions learns from a teacher and from geometry, and a swapper from that student."""
 
 import torch
 from torch import Tensor, nn
