@@ -7,6 +7,7 @@ from typing import Any
 
 from masquerade.faces.detect import Detector, open_detector
 from masquerade.media import IMAGE_FORMATS, check_output, check_video_output, codec_of, make_folder
+from masquerade.models.cards import cards
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.batch import MANIFEST, Job, Manifest, Result, find_jobs, run_batch
 from masquerade.pipeline.fitting import fit
@@ -130,6 +131,8 @@ def check_job(job: Job, settings: Settings) -> None:
 
 def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manifest:
     """The manifest of an output folder, for these settings and this version."""
+    swapper = swapper_for(settings.treatment, settings.swapper)
+    card = cards().get(swapper) if swapper is not None else None
     decisive = {
         "version": __version__,
         "detector": detector.name,
@@ -138,7 +141,7 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "encoder": settings.encoder,
         "quality": settings.quality,
         "wishes": settings.wishes.decisive(),
-        "swapper": swapper_for(settings.treatment, settings.swapper),
+        "swapper": swapper if card is None else card.sha256,
         "mark": settings.mark,
     }
     return Manifest(folder, decisive)
