@@ -432,13 +432,12 @@ class _Examination:
         self, person: str, time: float, face: Face, before: NDArray[np.uint8], after: NDArray[np.uint8]
     ) -> None:
         """One face from the original to the output."""
-        now = self._closely(face.box, after)
-        measures = {"found": float(now is not None)}
+        near, now = self._closely(face.box, before), self._closely(face.box, after)
+        measures = {"found": float(now is not None), "found_before": float(near is not None)}
         distances: dict[str, float] = {}
         place = _inside(face.box, before)
         greys = _grey(_cut(before, place)), _grey(_cut(after, place))
         if self._clear(face, before):
-            near = self._closely(face.box, before)
             old = face if near is None or near.landmarks is None else near
             distances = self._judge(person, time, old, now, before, after)
             measures |= _looks(face.box, before, after)

@@ -301,15 +301,16 @@ def _column(sightings: Sequence[Sighting], key: str) -> tuple[NDArray[np.float64
 def _utility(sightings: Sequence[Sighting], instruments: Instruments) -> list[Figure]:
     posed = instruments.pose.name if instruments.pose else "five landmarks fitted to a mean face"
     marked = instruments.landmarks.name if instruments.landmarks else f"five landmarks of {instruments.detector.name}"
-    found, people = _column(sightings, "found")
+    found, own = (_column(sightings, key) for key in ("found", "found_before"))
     figures = [
         Figure(
             "found",
             "Faces still found as faces",
-            "Share of the faces in whose place a detector still sees one; redaction is meant to make this small",
+            "Share of the faces in whose place a detector sees one close up; redaction is meant to make this small",
             "share",
-            share_of(found > 0, people),
+            share_of(found[0] > 0, found[1]),
             instruments.detector.name,
+            share_of(own[0] > 0, own[1]),
         )
     ]
     for key, title, gloss in (
