@@ -35,7 +35,7 @@ from masquerade.faces.align import align, template
 from masquerade.faces.detect import Detector, detect_in_windows, open_detector
 from masquerade.faces.detect.boxes import iou
 from masquerade.faces.embed import Encoder, open_encoder
-from masquerade.identity import Policy
+from masquerade.identity import START_SCORE, Policy
 from masquerade.identity.anchors import choose_anchor, safe_window
 from masquerade.identity.keyring import SAFETY, keyed_order
 from masquerade.media import StillFrame, open_video
@@ -438,14 +438,18 @@ def anonymized(source: Path, output: Path, tailor: Tailor, detector: Detector) -
     return Clip(plan, report, listener.became, time.perf_counter() - start, output)
 
 
-def crops_of(path: Path, clip: Clip, detector: Detector | None = None) -> tuple[dict[int, list[Faces]], int, int]:
-    """Aligned crops of every swapped face, in runs of frames on end, by person.
+Place = tuple[int, int]
+"""Frame and person."""
 
-    With a detector also how many it finds of how many it is asked for, every third frame.
+
+def crops_of(path: Path, clip: Clip, detector: Detector) -> tuple[dict[int, list[Faces]], set[Place]]:
+    """Aligned crops of every swapped face, in runs of frames on end, by person; and which of them the detector finds.
+
+    Every third frame is looked at.
     """
     runs: dict[int, list[list[Faces]]] = {}
     last: dict[int, int] = {}
-    found = asked = 0
+    found: set[Place] = set()
     faces = clip.plan.faces_by_frame()
     with open_video(path) as reader:
         for frame in reader:
@@ -463,11 +467,11 @@ def crops_of(path: Path, clip: Clip, detector: Detector | None = None) -> tuple[
                 last[id] = frame.index
                 assert face.landmarks is not None, "nothing else is swapped"
                 runs[id][-1].append(align(picture, face.landmarks, SIDE)[0])
-            if detector is not None and frame.index % 3 == 0:
+            if frame.index % 3 == 0:
                 seen = detect_in_windows(detector, frame, [face.box.scaled(2.0) for _, face in shown])
-                asked += len(shown)
-                found += sum(any(iou(face.box, other.box) >= 0.3 for other in seen) for _, face in shown)
-    return {id: [np.stack(run) for run in person] for id, person in runs.items()}, found, asked
+                sure = [face.box for face in seen if face.score >= START_SCORE]
+                found |= {(frame.index, id) for id, face in shown if any(iou(face.box, box) >= 0.3 for box in sure)}
+    return {id: [np.stack(run) for run in person] for id, person in runs.items()}, found
 
 
 def flicker(runs: Mapping[int, Sequence[Faces]]) -> float:
@@ -506,7 +510,7 @@ def measure_clips(tailor: Tailor, options: argparse.Namespace) -> None:
     judge: Encoder = open_encoder(options.teachers / "dlib_resnet29_128d.onnx", kind="dlib")
     table = Table(
         "clip", "faces", "swapped", "guard: no", "M_tc out / in (dlib)", "flicker out / in", "switches",
-        "still found", "mouth, eyes r", "fps",
+        "still found", "mouth, eyes r", "fps", "redacted for other reasons",
     )  # fmt: skip
     for source in sorted((options.data / "videos").glob("*.mp4")):
         with TemporaryDirectory() as folder:
@@ -514,17 +518,21 @@ def measure_clips(tailor: Tailor, options: argparse.Namespace) -> None:
             clip = anonymized(short, Path(folder) / f"out-{source.name}", tailor, detector)
             faces = sum(clip.report.replaced.values())
             outcomes = clip.report.outcomes
+            hindered = {**outcomes, "nobody's face chosen": faces - sum(outcomes.values())}
+            redacted = ", ".join(
+                f"{n} {why}" for why, n in hindered.items() if n and why not in ("swapped", "recognised")
+            )
             swapped, known = outcomes.get("swapped", 0), outcomes.get("recognised", 0)
             if not swapped:
-                table.row(source.stem, faces, 0, known, *[""] * 5, f"{clip.report.frames / clip.seconds:.1f}")
+                speed = f"{clip.report.frames / clip.seconds:.1f}"
+                table.row(source.stem, faces, 0, known, *[""] * 5, speed, redacted)
                 continue
             worn = worn_plan(clip)
             spread = [
                 consistency(people_over_time(path, worn, [judge], min_face=40)[0]) for path in (clip.output, short)
             ]
             ratio = "" if None in spread else " / ".join(f"{s.steps.mean:.3f}" for s in spread if s is not None)
-            after, found, asked = crops_of(clip.output, clip, detector)
-            before, *_ = crops_of(short, clip)
+            (before, there), (after, still) = (crops_of(path, clip, detector) for path in (short, clip.output))
             table.row(
                 source.stem,
                 faces,
@@ -533,9 +541,10 @@ def measure_clips(tailor: Tailor, options: argparse.Namespace) -> None:
                 ratio,
                 f"{flicker(after):.2f} / {flicker(before):.2f}",
                 switches(clip),
-                f"{found / max(asked, 1):.3f}",
+                f"{len(there & still) / max(len(there), 1):.3f}",
                 openness_over_time(before, after, options.teachers),
                 f"{clip.report.frames / clip.seconds:.1f}",
+                redacted,
             )
     print(
         "\nBars: M_tc of the output at most 1.3 times the original's; still found in at least 0.98; r of the openness "
@@ -562,13 +571,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for caches")
     parser.add_argument("--swapper", default="swapper", help="a card of the package, or a user's own (TOML)")
     parser.add_argument("--archive", default="celeba-val-128.zip")
-    parser.add_argument("--count", type=int, default=600, help="faces of each archive")
+    parser.add_argument("--count", type=int, default=600, help="faces of each archive; 0 for none")
     parser.add_argument("--frames", type=int, default=120, help="of each clip; 0 for no clips")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     tailor = Tailor(options.swapper)
     measure_speed(tailor, options)
-    measure_faces(tailor, options, options.work / "cache")
+    if options.count:
+        measure_faces(tailor, options, options.work / "cache")
     if options.frames:
         measure_clips(tailor, options)
 
