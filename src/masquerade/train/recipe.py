@@ -181,6 +181,7 @@ class SwapperLoss(_Strict):
         attributes: FaceShifter's, in its own attribute encoder.
         area: of the generator's mask.
         light: low-resolution colour.
+        expression: how far mouth and eyes are open and shaped, by a face mesh that judges nothing later.
         surroundings: the picture beside the face.
         r1: gradient penalty of the discriminator, every `r1_every` steps.
     """
@@ -203,6 +204,7 @@ class SwapperLoss(_Strict):
     attributes: NonNegativeFloat = 0.0
     area: NonNegativeFloat = 0.0
     light: NonNegativeFloat = 0.0
+    expression: NonNegativeFloat = 0.0
     surroundings: NonNegativeFloat = 0.0
     r1: NonNegativeFloat = 0.0
     r1_every: PositiveInt = 16
