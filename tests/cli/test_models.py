@@ -59,7 +59,7 @@ def test_list_shows_every_card_with_its_terms(wheels):
     assert result.exit_code == 0
     for name, card in assets().items():
         line = next(line for line in result.stdout.splitlines() if line.startswith(name))
-        assert card.licence[:20] in line  # longer ones are wrapped
+        assert card.licence.split()[0] in line  # longer ones are wrapped
         assert line.rstrip().endswith("packaged" if card.source.kind == "packaged" else "missing")
 
 

@@ -31,6 +31,17 @@ def reader(tmp_path_factory):
     return open_expression(write_network(tmp_path_factory.mktemp("weights") / "colours.onnx"), threads=1)
 
 
+@pytest.mark.network
+def test_the_packaged_reader_sees_a_smile(astronaut, detector):
+    (faces,) = detector.detect([astronaut])
+    face = max(faces, key=lambda one: one.score)
+    said = open_expression(threads=1).read(astronaut, [face.landmarks])
+    assert CLASSES[said.classes[0].argmax()] == "happiness" and said.classes[0].max() > 0.8
+    assert said.affect[0, 0] > 0.4
+    assert said.geometry[0, MEASURES.index("mouth width")] > 0.3
+    assert np.linalg.norm(said.embedding) == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.parametrize("side", [112, 128, 64])
 def test_it_is_fed_rgb_between_minus_one_and_one_at_any_side(reader, side):
     crops = np.full((35, side, side, 3), (255, 51, 0), np.uint8)

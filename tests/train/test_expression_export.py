@@ -5,6 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.errors import WeightsError  # noqa: E402
+from masquerade.faces.expression import open_expression  # noqa: E402
+from masquerade.models.cards import PACKAGED  # noqa: E402
 from masquerade.models.runtime import open_session  # noqa: E402
 from masquerade.nets.expression import ExpressionEmbedder  # noqa: E402
 from masquerade.train.expression_export import (  # noqa: E402
@@ -62,3 +64,16 @@ def test_another_network_s_file_is_refused(tmp_path):
     onnx.save(onnx.helper.make_model(graph), tmp_path / "other.onnx")
     with pytest.raises(WeightsError, match="not the weights"):
         read_expression(tmp_path / "other.onnx")
+
+
+def test_the_packaged_embedder_says_in_torch_what_it_says_as_it_ships():
+    path = PACKAGED / "expression.onnx"
+    assert path.stat().st_size < 6e6
+    crops = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
+    said = open_expression(threads=1).read_crops(crops)
+    with torch.no_grad():
+        expected = read_expression(path)(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    assert said.embedding == pytest.approx(expected.embedding.numpy(), abs=5e-3)
+    assert said.classes == pytest.approx(expected.classes.softmax(1).numpy(), abs=5e-3)
+    assert said.affect == pytest.approx(expected.affect.numpy(), abs=5e-3)
+    assert said.geometry == pytest.approx(expected.geometry.numpy(), abs=2e-2)
