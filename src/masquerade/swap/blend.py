@@ -117,7 +117,8 @@ def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop |
 def grained(new: Pixels, old: Pixels, weight: Mask, seed: int) -> Pixels:
     """The new face with as much noise as the old one had, where the swapper has averaged it away.
 
-    Both are measured in the face, at the picture's own resolution. What lacks comes from a generator and not from the old face, whose pores are somebody's.
+    Both are measured in the face, at the picture's own resolution. What lacks comes from a generator and not from the
+    old face, whose pores are somebody's.
 
     Args:
         new, old: the picture after and before, of one type, (height, width, 3).
