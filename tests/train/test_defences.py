@@ -40,6 +40,8 @@ def test_an_adaptive_adversary_differs_in_what_she_sees_and_how_long():
     assert isinstance(base, AttackRecipe)
     other = adaptive(base, "blur", 2.0)
     assert other.name == "attack-compact-blur" and other.victim.method == "blur" and other.schedule.epochs == 2
+    assert other.schedule.warmup < base.schedule.warmup
+    assert adaptive(base, "swapper", 2.0) == base
     assert other.loss == base.loss and other.data == base.data and other.network == base.network
 
 
@@ -55,7 +57,7 @@ def test_rows_are_trained_once_and_printed(tmp_path, capsys):
             teachers=tmp_path,
             work=tmp_path / "runs",
             recipe=str(tmp_path / "tiny.toml"),
-            rows="swapper+noise-0.15,solid",
+            rows="swapper,swapper+noise-0.15,solid",
             epochs=0.5,
             swapper=tmp_path / "swapper.onnx",
             jobs=1,
@@ -66,7 +68,9 @@ def test_rows_are_trained_once_and_printed(tmp_path, capsys):
 
     printed = run()
     lines = printed.splitlines()
-    assert len(lines) == 4 and lines[2].startswith("| swapper+noise-0.15 |") and lines[3].startswith("| solid |")
+    assert [line.split(" | ")[0] for line in lines[4:]] == ["| swapper", "| swapper+noise-0.15", "| solid"]
+    undefended = json.loads((tmp_path / "runs" / "tiny" / "defence.json").read_text())
+    assert undefended["pixels"] == 0 and undefended["stranger"] == undefended["adaptive"]
     said = json.loads((tmp_path / "runs" / "tiny-swapper+noise-0.15" / "defence.json").read_text())
     assert said["adaptive"][0]["recogniser"] == "guard" and said["pose"] is None
     # Uniform noise of 0.15 of half the range moves a pixel by 0.075 of it on average, where there is a face.

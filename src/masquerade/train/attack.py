@@ -22,6 +22,7 @@ from masquerade.audit.survey import Rate, rate
 from masquerade.audit.verification import threshold_at_far
 from masquerade.errors import InputError, WeightsError
 from masquerade.identity.bank import fit_distribution
+from masquerade.media.files import sha256
 from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
 from masquerade.nets.generators import GENERATORS
@@ -402,15 +403,12 @@ class Archives:
                 asked["dlib"] = TEACHERS["dlib"](teachers)
         faces = at_side(self.validation.faces, SIDE)
         stem = Path(self._recipe.data.validation).stem
+        # The guard changes with the package, so what it says is stored by its weights.
+        version = {"guard": sha256(PACKAGED / "guard.onnx")[:12]}
         known = {}
         for name, ask in asked.items():
-            # The guard changes with the package, so what it says is not stored.
-            known[name] = (
-                ask,
-                derived(self._cache / f"{stem}.{name}1.npy", lambda ask=ask: map_batches(ask, faces))  # type: ignore[misc]
-                if name in TEACHERS
-                else map_batches(ask, faces),
-            )
+            stored = self._cache / f"{stem}.{name}{version.get(name, 1)}.npy"
+            known[name] = (ask, derived(stored, lambda ask=ask: map_batches(ask, faces)))  # type: ignore[misc]
         return Examination(
             self.validation,
             known,

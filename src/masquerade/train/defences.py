@@ -3,7 +3,7 @@
 A row says what is published: a method, then its defences in order, as in `swapper+low_resolution-24+jpeg-50`, with the
 names and strengths of `recipe.Defence`. Two adversaries attack each row: one who has never seen the defence (she was
 trained on undefended faces), and one who trains on defended ones, beginning with the weights of the first. A defence
-that only the first cannot break is none.
+that only the first cannot break is none. The row without defences, `swapper`, has the first alone.
 
 State lies under --work, a run for each row. A row that was trained is not trained again, one that was stopped goes on.
 """
@@ -23,6 +23,7 @@ import typer
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from masquerade.audit.survey import Rate
 from masquerade.errors import EngineError, OptionError
 from masquerade.nets.reconstruction import Reconstructor
 from masquerade.train import engine
@@ -48,6 +49,7 @@ Faces = NDArray[np.uint8]
 MEASURED = "defence.json"
 
 ROWS = [
+    "swapper",
     "swapper+parameters-0.1",
     "swapper+fgsm-0.15",
     "swapper+noise-0.15",
@@ -65,7 +67,10 @@ ROWS = [
     "pixelate",
     "solid",
 ]
-"""Those of the thesis's table 5.8 first, then others, then the bottleneck alone and no face at all, then redactions."""
+"""No defence, those of the thesis's table 5.8, others, the bottleneck alone and no face at all, then redactions."""
+
+_WARMUP = 30
+"""Steps: the weights have been trained before, only the optimizer has to find its feet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Row:
         name: see this module.
         stranger: what recognisers find after an adversary who does not know the defence.
         adaptive: the same after one who trained on it.
+        trained: the faces that the adaptive one was shown, after all that the other was.
         pose: mean absolute difference of original and published face over yaw, pitch and roll, in degrees; None where
             that network is not at hand.
         landmarks: mean distance of 68 points, in % of the distance of the outer eye corners; likewise.
@@ -85,6 +91,7 @@ class Row:
     name: str
     stranger: list[Outcome]
     adaptive: list[Outcome]
+    trained: int
     pose: float | None
     landmarks: float | None
     pixels: float
@@ -109,42 +116,62 @@ def victim(row: str, base: AttackRecipe) -> Victim:
 
 
 def adaptive(base: AttackRecipe, row: str, epochs: float) -> AttackRecipe:
-    """The recipe of the adversary who trains on a row for so many epochs, after `base`."""
-    schedule = base.schedule.model_copy(update={"epochs": epochs, "fall": 0.5})
-    changes = {"name": f"{base.name}-{row}", "victim": victim(row, base), "schedule": schedule}
+    """The recipe of the adversary who trains on a row for so many epochs, after `base`; `base` where it is its row."""
+    attacked = victim(row, base)
+    if attacked == base.victim:
+        return base
+    schedule = base.schedule.model_copy(update={"epochs": epochs, "fall": 0.5, "warmup": _WARMUP})
+    changes = {"name": f"{base.name}-{row}", "victim": attacked, "schedule": schedule}
     return AttackRecipe.model_validate(base.model_dump() | changes)
 
 
 def measure(
-    base: AttackRecipe, recipe: AttackRecipe, examination: Examination, work: Path, swapper: Path | None, teachers: Path
+    row: str,
+    base: AttackRecipe,
+    recipe: AttackRecipe,
+    examination: Examination,
+    *,
+    work: Path,
+    swapper: Path | None,
+    teachers: Path,
 ) -> Row:
-    """A row whose adversaries are trained. Only what was not measured before, or could not be, is measured."""
+    """A row whose adversaries, of `base` and of `recipe`, are trained. Only what was not measured before, or could not
+    be, is measured."""
     device = engine.device_of_choice()
     stored = work / recipe.name / MEASURED
-    row = read_row(stored) if stored.is_file() else None
-    if row is not None and None not in (row.pose, row.landmarks):
-        return row
+    found = read_row(stored) if stored.is_file() else None
+    if found is not None and None not in (found.pose, found.landmarks):
+        return found
     shown = examination.published(build_anonymizer(recipe, recipe.victim, work, swapper).to(device))
-    if row is None:
-        found = []
-        for name in (base.name, recipe.name):
+    if found is None:
+        outcomes = {}
+        for name in {base.name, recipe.name}:
             reconstruct = Reconstructor(read_adversary(work / name, recipe), build_encoder()).to(device)
-            found.append(examination.outcomes(shown, examination.guessed(reconstruct, shown)))
-        undefended = recipe.victim.model_copy(update={"defences": [], "surrogate": ""})
-        without = examination.published(build_anonymizer(recipe, undefended, work, swapper).to(device))
-        changed = float(np.abs(shown.astype(int) - without).mean())
-        row = Row(recipe.name.removeprefix(f"{base.name}-"), found[0], found[1], None, None, changed)
+            outcomes[name] = examination.outcomes(shown, examination.guessed(reconstruct, shown))
+        changed = 0.0
+        if recipe.victim.defences:
+            undefended = recipe.victim.model_copy(update={"defences": [], "surrogate": ""})
+            without = examination.published(build_anonymizer(recipe, undefended, work, swapper).to(device))
+            changed = float(np.abs(shown.astype(int) - without).mean())
+        trained = _faces_shown(work / recipe.name, recipe)
+        found = Row(row, outcomes[base.name], outcomes[recipe.name], trained, None, None, changed)
     originals, published = examination.originals(), at_side(shown, SIDE)
-    row = replace(
-        row,
+    found = replace(
+        found,
         pose=_kept(_pose_error, teachers / "fr_pose.onnx", originals, published),
         landmarks=_kept(_landmark_error, teachers / "fr_landmark.onnx", originals, published),
     )
     with whole_file(stored) as part:
-        said = {field.name: getattr(row, field.name) for field in fields(row)}
-        said |= {"stranger": as_json(row.stranger), "adaptive": as_json(row.adaptive)}
+        said = {field.name: getattr(found, field.name) for field in fields(found)}
+        said |= {"stranger": as_json(found.stranger), "adaptive": as_json(found.adaptive)}
         part.write_text(json.dumps(said, indent=1) + "\n")
-    return row
+    return found
+
+
+def _faces_shown(folder: Path, recipe: AttackRecipe) -> int:
+    """In all steps of a run that has ended."""
+    last = (folder / engine.LOG).read_text().splitlines()[-1]
+    return int(json.loads(last)["step"]) * recipe.schedule.batch
 
 
 def read_row(path: Path) -> Row:
@@ -171,22 +198,33 @@ def _kept(error: Callable[[Path, Faces, Faces], float], model: Path, originals: 
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown, a line for each row; ID and RA as found by each recogniser in turn, in their order."""
-    names = "/".join(one.recogniser for one in rows[0].adaptive)
-    head = ["published", *(f"{what} ({names})" for what in ("ID", "RA, not adaptive", "RA, adaptive", "chance"))]
-    lines = ["| " + " | ".join([*head, "pose", "landmarks", "Δ pixels"]) + " |", "|" + "---|" * (len(head) + 3)]
+    """Markdown, a line for each row; ID, RA and chance as found by each recogniser in turn, in their order."""
+    names = " / ".join(one.recogniser for one in rows[0].adaptive)
+    head = ["published", "ID", "RA, not adaptive", "RA, adaptive", "trained on", "chance", "pose", "landmarks"]
+    lines = [
+        f"ID, RA and chance as found by {names}; in brackets 95 % intervals, of {rows[0].adaptive[0].ra.of} faces.",
+        "",
+        "| " + " | ".join([*head, "Δ pixels"]) + " |",
+        "|" + "---|" * (len(head) + 1),
+    ]
     for row in rows:
-        shares = [
-            [one.id.share for one in row.adaptive],
-            [one.ra.share for one in row.stranger],
-            [one.ra.share for one in row.adaptive],
-            [one.chance.share for one in row.adaptive],
+        cells = [
+            row.name,
+            " / ".join(f"{one.id.share:.3f}" for one in row.adaptive),
+            " / ".join(_with_interval(one.ra) for one in row.stranger),
+            " / ".join(_with_interval(one.ra) for one in row.adaptive),
+            f"{row.trained:,}",
+            " / ".join(f"{one.chance.share:.3f}" for one in row.adaptive),
+            "–" if row.pose is None else f"{row.pose:.1f}°",
+            "–" if row.landmarks is None else f"{row.landmarks:.1f} %",
+            f"{row.pixels:.1f}",
         ]
-        cells = [row.name, *(" / ".join(f"{share:.3f}" for share in each) for each in shares)]
-        cells += ["–" if row.pose is None else f"{row.pose:.1f}°"]
-        cells += ["–" if row.landmarks is None else f"{row.landmarks:.1f} %", f"{row.pixels:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _with_interval(share: Rate) -> str:
+    return f"{share.share:.3f} ({share.low:.3f}–{share.high:.3f})"
 
 
 def defences(
@@ -207,20 +245,21 @@ def defences(
     base = read_recipe(recipe)
     if not isinstance(base, AttackRecipe):
         raise OptionError(f"{recipe} is no attack")
-    each = [adaptive(base, row, epochs) for row in rows.split(",")]
+    each = {row: adaptive(base, row, epochs) for row in rows.split(",")}
     train = partial(train_attack, data=data, teachers=teachers, work=work, workers=workers, swapper=swapper)
     _trained(train, work, base)
     begin = partial(_trained, partial(train, start=work / base.name), work)
     if jobs == 1:
-        for one in each:
+        for one in each.values():
             begin(one)
     else:
         with ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), initializer=_share, initargs=(jobs,)
         ) as pool:
-            list(pool.map(begin, each))
+            list(pool.map(begin, each.values()))
     examination = Archives(base, data=data, teachers=teachers, work=work).examination(count, teachers, thorough=True)
-    typer.echo(table([measure(base, one, examination, work, swapper, teachers) for one in each]))
+    measured = partial(measure, base=base, examination=examination, work=work, swapper=swapper, teachers=teachers)
+    typer.echo(table([measured(row, recipe=one) for row, one in each.items()]))
 
 
 def _trained(train: Callable[[AttackRecipe], torch.nn.Module], work: Path, recipe: AttackRecipe) -> None:
