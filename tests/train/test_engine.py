@@ -98,6 +98,36 @@ def test_the_rate_rises_stays_and_falls():
     assert rates == sorted(rates[:50]) + sorted(rates[50:], reverse=True)
 
 
+def test_gradients_of_several_steps_move_weights_as_one_large_batch_does(tmp_path):
+    class Plain:
+        averaged = ()
+
+        def __init__(self):
+            torch.manual_seed(0)
+            self.modules = {"net": torch.nn.Linear(4, 1)}
+            self.optimizers = {"adam": torch.optim.Adam(self.modules["net"].parameters(), lr=0.1)}
+
+        def step(self, batch):
+            loss = (self.modules["net"](batch)[:, 0] - batch.sum(1)).square().mean()
+            self.optimizers["adam"].zero_grad()
+            loss.backward()
+            self.optimizers["adam"].step()
+            return {"loss": loss.detach()}
+
+        def validate(self, averages):
+            return {}
+
+    faces = torch.randn(12, 4, 4, generator=torch.Generator().manual_seed(1))
+    found = []
+    for name, count, batches in (("small", 3, faces), ("large", 1, faces.reshape(4, 12, 4))):
+        training = Plain()
+        schedule = Schedule(epochs=1.0, batch=4, accumulate=count, warmup=0, fall=0.0, save_minutes=0.0)
+        engine.fit(training, batches, schedule, tmp_path / name, seed=1, workers=0)
+        found.append(training.modules["net"].weight.detach())
+    assert torch.allclose(*found, atol=1e-5)
+    assert not torch.allclose(found[0], Plain().modules["net"].weight, atol=0.1)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_is_never_saved(tmp_path):
     class Astray:
         averaged = ()

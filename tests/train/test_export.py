@@ -114,6 +114,22 @@ def test_a_generators_file_is_small_says_what_it_said_and_can_be_read_again(tmp_
         np.testing.assert_allclose(found, halved, atol=2e-5)
 
 
+@pytest.mark.parametrize(("weights", "size", "error"), [("float32", 24e6, 2e-5), ("int8", 6.5e6, 0.05)])
+def test_a_generator_in_single_precision_or_in_bytes(tmp_path, weights, size, error):
+    torch.manual_seed(2)
+    net, path = Compact().eval(), tmp_path / "swapper.onnx"
+    export_generator(net, path, weights)
+    assert path.stat().st_size < size
+    crops, identities, _ = net.examples(3)
+    with torch.no_grad():
+        expected, again = net(crops, identities).crops.numpy(), read_generator(path)(crops, identities).crops.numpy()
+    feeds = {"target": crops.numpy(), "identity": identities.numpy()}
+    theirs = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for found in (onnxruntime.InferenceSession(path).run(None, feeds)[0], theirs(feeds)["crop"]):
+        np.testing.assert_allclose(found, again, atol=2e-5)
+        assert np.abs(found - expected).max() <= error * np.abs(expected).max()
+
+
 def test_another_networks_file_is_refused():
     with pytest.raises(WeightsError, match="compact"):
         read_generator(PACKAGED / "guard.onnx")

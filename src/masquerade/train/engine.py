@@ -31,6 +31,35 @@ CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 
 
+class Accumulated:
+    """An optimizer that takes one step for every `count`, along the mean of their gradients.
+
+    A training goes on calling `zero_grad` and `step` as if each batch stood alone.
+    """
+
+    def __init__(self, optimizer: Optimizer, count: int) -> None:
+        self._optimizer, self._count, self._seen = optimizer, count, 0
+
+    def zero_grad(self) -> None:
+        """Forget gradients, if they have been used."""
+        if not self._seen:
+            self._optimizer.zero_grad()
+
+    def step(self) -> None:
+        """One more batch; the last of `count` moves the weights."""
+        self._seen = (self._seen + 1) % self._count
+        if self._seen:
+            return
+        for group in self._optimizer.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    weight.grad.div_(self._count)
+        self._optimizer.step()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+
 class Training(Protocol):
     """What the engine trains.
 
@@ -44,7 +73,7 @@ class Training(Protocol):
     def modules(self) -> Mapping[str, nn.Module]: ...
 
     @property
-    def optimizers(self) -> Mapping[str, Optimizer]: ...
+    def optimizers(self) -> dict[str, Any]: ...
 
     @property
     def averaged(self) -> tuple[str, ...]: ...
@@ -96,6 +125,9 @@ def fit(
     steps = len(batches)  # type: ignore[arg-type]
     averages = {name: deepcopy(training.modules[name]).requires_grad_(False) for name in training.averaged}
     first = _resume(training, averages, folder)
+    if schedule.accumulate > 1:
+        for name, optimizer in training.optimizers.items():
+            training.optimizers[name] = Accumulated(optimizer, schedule.accumulate)
     base = {name: [group["lr"] for group in o.param_groups] for name, o in training.optimizers.items()}
     saved = time.monotonic()
     with (folder / LOG).open("a") as log, SummaryWriter(folder, purge_step=first + 1) as board:
@@ -119,7 +151,9 @@ def fit(
                 log.flush()
                 for name, value in line.items():
                     board.add_scalar(name, value, done)
-            if time.monotonic() - saved > 60 * schedule.save_minutes or done == steps:
+            # Gradients are not saved, so a checkpoint waits until they have been used.
+            whole = done % schedule.accumulate == 0
+            if (time.monotonic() - saved > 60 * schedule.save_minutes and whole) or done == steps:
                 _finite({name: float(value) for name, value in values.items()})
                 for name, optimizer in training.optimizers.items():
                     for group, lr in zip(optimizer.param_groups, base[name], strict=True):

@@ -6,7 +6,7 @@ The graph is written node by node from the modules: the result is small, the sam
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import onnx
@@ -25,6 +25,10 @@ OPSET = 17
 
 _PREFIX = "net."
 """What `to_onnx` puts before the names of a generator's weights."""
+_SCALE = ".scale"
+"""What follows the name of a weight in that of its scales."""
+
+Weights = Literal["float32", "float16", "int8"]
 
 
 def export_encoder(encoder: Driver | Guard, path: Path) -> None:
@@ -111,21 +115,35 @@ def averaged_encoder(checkpoint: Path, network: str) -> Driver | Guard:
     return encoder.eval()
 
 
-def export_generator(generator: Generator, path: Path) -> None:
+def export_generator(generator: Generator, path: Path, weights: Weights = "float16") -> None:
     """Write a generator as ONNX, inputs and outputs as `nets.base.to_onnx` names them.
 
-    Weights are stored as float16 under their names in the network, so that `read_generator` finds them again, and cast
-    when the file is opened, which engines do once; sums run in float32.
+    Weights are stored under their names in the network, so that `read_generator` finds them again, and brought to
+    float32 when the file is opened, which engines do once; sums run in float32.
+
+    Args:
+        weights: how they are stored. int8 goes for filters and matrices only, with a scale for each output.
     """
     model = onnx.load_from_string(to_onnx(generator))
     # What is equal in several layers (statistics that begin alike) the exporter stores once: the others have no weight.
     names = {_PREFIX + name for name in generator.state_dict()} & {weight.name for weight in model.graph.initializer}
-    casts = []
+    if weights == "float32":
+        names = set()
+    casts, scales = [], []
     for weight in model.graph.initializer:
-        if weight.name in names:
-            single = f"{weight.name}.single"
+        if weight.name not in names:
+            continue
+        single, value = f"{weight.name}.single", numpy_helper.to_array(weight)
+        if weights == "int8" and value.ndim > 1:
+            scale = np.abs(value).reshape(len(value), -1).max(1) / 127 + 1e-12
+            scales.append(numpy_helper.from_array(scale.astype(np.float32), f"{weight.name}{_SCALE}"))
+            casts.append(helper.make_node("DequantizeLinear", [weight.name, scales[-1].name], [single], axis=0))
+            value = np.round(value / scale.reshape(-1, *[1] * (value.ndim - 1))).astype(np.int8)
+        else:
             casts.append(helper.make_node("Cast", [weight.name], [single], to=TensorProto.FLOAT))
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), weight.name))
+            value = value.astype(np.float16)
+        weight.CopyFrom(numpy_helper.from_array(value, weight.name))
+    model.graph.initializer.extend(scales)
     for node in model.graph.node:
         node.input[:] = [f"{name}.single" if name in names else name for name in node.input]
     nodes = [*casts, *model.graph.node]
@@ -144,11 +162,12 @@ def read_generator(path: Path, network: str = "compact") -> Generator:
     """
     generator = GENERATORS[network]()
     stored = {weight.name: numpy_helper.to_array(weight) for weight in onnx.load(path).graph.initializer}
-    weights = {
-        name: torch.from_numpy(stored[_PREFIX + name].astype(np.float32))
-        for name in generator.state_dict()
-        if _PREFIX + name in stored
-    }
+
+    def value(name: str) -> torch.Tensor:
+        scale = stored.get(f"{name}{_SCALE}", np.ones(1, np.float32))
+        return torch.from_numpy(stored[name].astype(np.float32) * scale.reshape(-1, *[1] * (stored[name].ndim - 1)))
+
+    weights = {name: value(_PREFIX + name) for name in generator.state_dict() if _PREFIX + name in stored}
     try:
         generator.load_state_dict(weights)
     except RuntimeError as error:
@@ -256,13 +275,14 @@ def export(
     output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     side: Annotated[int | None, typer.Option(help="A generator's, if the recipe names one.")] = None,
     width: Annotated[int | None, typer.Option(help="The same.")] = None,
+    weights: Annotated[Weights, typer.Option(help="How a generator's are stored.")] = "float16",
 ) -> None:
     """Write the averaged weights of a run as ONNX, and print what its card says of the file."""
     if network in ENCODERS:
         export_encoder(averaged_encoder(checkpoint, network), output)
     else:
         sizes = {name: size for name, size in (("side", side), ("width", width)) if size is not None}
-        export_generator(averaged_generator(checkpoint, network, **sizes), output)
+        export_generator(averaged_generator(checkpoint, network, **sizes), output, weights)
     written = output.read_bytes()
     typer.echo(f'sha256 = "{hashlib.sha256(written).hexdigest()}"\nsize = {len(written)}')
 

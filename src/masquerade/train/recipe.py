@@ -33,6 +33,8 @@ class Schedule(_Strict):
     Attributes:
         epochs: passes over the data; may be a fraction.
         batch: faces a step.
+        accumulate: steps whose gradients are summed before weights change; the batch that counts is so many times as
+            large, the memory is not.
         warmup: steps in which the learning rate rises.
         fall: share of all steps, the last ones, in which it falls to zero.
         decay: factor of the learning rate every 100,000 steps, continuously.
@@ -43,6 +45,7 @@ class Schedule(_Strict):
 
     epochs: PositiveFloat
     batch: PositiveInt
+    accumulate: PositiveInt = 1
     warmup: NonNegativeInt = 200
     fall: NonNegativeFloat = 0.4
     decay: PositiveFloat = 1.0
