@@ -10,7 +10,7 @@ from masquerade.identity.naming import resolve
 from masquerade.plan import Plan, Source
 from masquerade.types import Box, Face, Provenance, Track, TrackedFace
 from tests.identity.population import unit
-from tests.identity.test_keyring import BANK, ENCODER, VISITORS, crowd
+from tests.identity.test_keyring import BANK, ENCODER, VISITORS, a_bank, crowd
 
 LIMITS = Limits(same=0.53, other=0.85, margin=0.04)
 RNG = np.random.default_rng(0)
@@ -136,18 +136,25 @@ def test_whatever_is_in_a_video_doubt_replaces(data):
             assert sought[id] == "keep"
 
 
-def test_everyone_seen_well_gets_a_face_and_the_rest_are_counted():
+def test_everyone_gets_a_face_of_their_own_whether_seen_well_or_not():
     people = crowd(*range(20))
     tracks = [*(track(n + 1, z) for n, z in people.items()), track(30, None), track(31, None)]
     casting = cast(tracks, keyring=Keyring(BANK))
-    assert (casting.remarks.dressed, casting.remarks.faceless) == (20, 2)
-    assert [p.anchor is None for p in casting.people] == [False] * 20 + [True] * 2
+    assert (casting.remarks.dressed, casting.remarks.faceless) == (22, 0)
     worn = resolve(plan_of(casting.people), BANK)
-    assert sorted(worn) == list(range(1, 21))
+    assert sorted(worn) == [*range(1, 21), 30, 31]
+    assert len({anchor.member for anchor in worn.values()}) == 22
     for n, z in people.items():
         assert 0.76 - 1e-5 <= 1 - float(z @ worn[n + 1].face) <= 1.24 + 1e-5
     assert cast(tracks).remarks.dressed is None
     assert all(person.anchor is None for person in cast(tracks).people)
+
+
+def test_for_whom_no_face_is_left_is_counted():
+    small = a_bank(6)
+    casting = cast([track(n, None) for n in range(1, 11)], keyring=Keyring(small))
+    assert (casting.remarks.dressed, casting.remarks.faceless) == (6, 4)
+    assert [person.anchor is None for person in casting.people] == [False] * 6 + [True] * 4
 
 
 def test_who_is_kept_wears_nothing_and_nobody_looks_like_them():

@@ -136,6 +136,43 @@ def test_another_is_another_and_as_safe():
         keyring.another(99)
 
 
+@pytest.mark.parametrize("policy", [Policy.PER_VIDEO, Policy.PER_TRACK])
+def test_people_nobody_knows_look_like_nobody_either(policy):
+    people, unknown = crowd(*range(20)), list(range(100, 130))
+    keyring = Keyring(BANK, policy, secret=b"s" * 32, distance=1.2)
+    known = keyring.assign(people)
+    worn = keyring.assign_unknown(unknown)
+    assert list(worn) == unknown
+    faces = np.stack([anchor.face for anchor in [*known.values(), *worn.values()]])
+    assert between(faces).min() > ENCODER.far_1e3
+    assert (1 - faces @ np.stack(list(people.values())).T).min() > ENCODER.far_1e3
+    assert all(np.array_equal(anchor.face, BANK.members[anchor.member]) for anchor in worn.values())
+    other = keyring.another(100)
+    assert other.member not in {anchor.member for anchor in [*known.values(), *worn.values()]}
+    assert (1 - np.stack(list(people.values())) @ other.face).min() > ENCODER.far_1e3
+
+
+def test_the_unknown_are_chosen_for_by_the_key_alone():
+    a, b, c = (Keyring(BANK, secret=s).assign_unknown(list(range(12))) for s in (b"s" * 32, b"s" * 32, None))
+    assert all(a[n].member == b[n].member for n in a)
+    assert sum(a[n].member == c[n].member for n in a) < 3
+
+
+def test_fixed_dresses_the_unknown_like_everyone():
+    keyring = Keyring(BANK, Policy.FIXED)
+    members = [anchor.member for anchor in keyring.assign(crowd(*range(20))).values()]
+    assert {anchor.member for anchor in keyring.assign_unknown([50, 51]).values()} <= set(members)
+
+
+def test_a_bank_that_runs_out_leaves_the_unknown_without():
+    small = a_bank(8)
+    keyring = Keyring(small)
+    known = keyring.assign(crowd(0, 1))
+    worn = keyring.assign_unknown(list(range(10, 30)))
+    assert 0 < len(worn) <= 6
+    assert not {a.member for a in known.values()} & {a.member for a in worn.values()}
+
+
 def test_fixed_dresses_everyone_alike_wherever_that_is_safe():
     people = crowd(*range(100))
     worn = Keyring(BANK, Policy.FIXED).assign(people)
@@ -241,6 +278,15 @@ def test_the_vault_learns_of_another_face(vault):
     new = keyring.another(1).member
     assert new != old
     assert Keyring(BANK, Policy.CONSISTENT, vault=vault).assign(crowd(1, 2))[1].member == new
+
+
+def test_a_vault_learns_nothing_of_the_unknown_and_lends_them_no_face(vault):
+    Keyring(BANK, Policy.CONSISTENT, vault=vault).assign(crowd(*range(30)))
+    before, taken = vault.path.read_bytes(), np.stack([entry.face for entry in vault.entries()])
+    keyring = Keyring(BANK, Policy.CONSISTENT, vault=vault)
+    worn = [anchor.face for anchor in keyring.assign_unknown(list(range(100, 120))).values()]
+    assert (1 - np.stack([*worn, keyring.another(100).face]) @ taken.T).min() > ENCODER.far_1e3
+    assert vault.path.read_bytes() == before
 
 
 def test_a_face_that_is_no_longer_safe_is_changed(vault):

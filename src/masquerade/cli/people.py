@@ -118,7 +118,7 @@ def describe_remarks(remarks: Remarks) -> list[str]:
     if remarks.exchanged:
         said.append(f"{remarks.exchanged} of them exchanged before use, as their wearers could still be recognised")
     if remarks.faceless:
-        said.append(f"{counted(remarks.faceless, 'person', 'people')} never seen well enough for one")
+        said.append(f"no face left for {counted(remarks.faceless, 'person', 'people')}")
     return said
 
 

@@ -119,7 +119,7 @@ def slerp_to_distance(identity: Embedding, toward: Embedding, distance: float) -
 
 
 def choose_anchor(
-    identity: Embedding,
+    identity: Embedding | None,
     members: NDArray[np.float32],
     order: NDArray[np.int64],
     *,
@@ -136,7 +136,7 @@ def choose_anchor(
     and keep what it gives; `keyring.Keyring` does.
 
     Args:
-        identity: the person's running mean, unit vector (d,).
+        identity: the person's running mean, unit vector (d,). None where nobody knows it: then `window` says nothing.
         members: the bank, unit vectors (n, d).
         order: a permutation of 0..n−1, the key's preference (`keyring.keyed_order`).
         window: smallest and largest distance from the person, from `safe_window`.
@@ -152,12 +152,15 @@ def choose_anchor(
     Raises:
         BankError: no member is left.
         OptionError: `distance` is outside the window.
+        ValueError: an exact distance from somebody who is not known.
     """
     low, high = window
-    natural = 1 - members @ identity
+    natural = np.ones(len(members), np.float32) if identity is None else 1 - members @ identity
     if distance is None:
         faces = members
         fits = (low <= natural) & (natural <= high)
+    elif identity is None:
+        raise ValueError("nobody knows what is at a distance from an unknown person")
     elif low <= distance <= high:
         faces = slerp_to_distance(identity, members, distance)
         fits = np.ones(len(members), bool)

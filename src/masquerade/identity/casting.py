@@ -85,8 +85,7 @@ class Remarks:
         matches: one for each reference, in their order.
         doubtful: how many are replaced only because they might be one of those to replace, or were never seen well.
         dressed: how many were given a fabricated face; None where nobody was to have one.
-        faceless: how many were not, though they should, for nobody saw them well enough to choose one. They are
-            redacted.
+        faceless: how many were not, though they should, for none was left in the bank. They are redacted.
         exchanged: how many wear another face than the first that was chosen, because the guard knew them in that one.
     """
 
@@ -132,7 +131,8 @@ def cast(
 
     Raises:
         OptionError: there are people to exempt and people to replace only, or references without limits.
-        BankError: there are not enough faces, or `fitting` is asked of a bank that cannot tell age and sex.
+        BankError: there are not enough faces for those who are known, or `fitting` is asked of a bank that cannot tell
+            age and sex.
         VaultError: the keyring's vault cannot be used.
     """
     if exempt and only:
@@ -158,6 +158,8 @@ def cast(
         dressed = {t.id: t.identity for t in tracks if t.identity is not None and t.id not in kept}
         penalties = {id: keyring.bank.misfit(z) for id, z in dressed.items()} if fitting else None
         anchors = keyring.assign(dressed, penalties, bystanders=[known[id] for id in sorted(kept)])
+        # Whom nobody knows is a person all the same, and each of their tracks one of its own.
+        anchors |= keyring.assign_unknown([t.id for t in tracks if t.identity is None])
         names = {id: anchor_name(anchor, keyring.bank) for id, anchor in anchors.items()}
     people = tuple(
         Person(

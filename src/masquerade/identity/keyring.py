@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from masquerade.errors import OptionError
+from masquerade.errors import BankError, OptionError
 from masquerade.identity.anchors import Anchor, choose_anchor, safe_window
 from masquerade.identity.bank import Bank
 from masquerade.identity.running import Likeness
@@ -58,7 +58,7 @@ class Keyring:
     Guarantees, for every face at the moment it is chosen: it lies in the person's safe window (`anchors.safe_window`,
     FAR 1e-3 and `safety`); and it is farther than the FAR 1e-3 threshold from every other face worn in the video and
     from every other person known of in it (policy `fixed`: the window alone). With a vault, every two faces in it are
-    that far apart too.
+    that far apart too. For people who were not seen well enough to be known there is no window: that is for the guard.
 
     Args:
         bank: the fabricated faces, of the encoder whose embeddings come in.
@@ -139,6 +139,28 @@ class Keyring:
             self._assign_from(self._vault, new)
         return {number: self._worn[number] for number in people}
 
+    def assign_unknown(self, people: Sequence[int]) -> dict[int, Anchor]:
+        """A face for each of these people, whom nobody saw well enough to know who they are; after all others.
+
+        Whether it hides them is seen only when it is worn. No vault learns of them, and their faces do not return.
+
+        Args:
+            people: numbers, as in `assign`.
+
+        Returns:
+            Faces by number; without those for whom the bank has none left.
+
+        Raises:
+            VaultError: the vault cannot be used.
+        """
+        remembered = self._remembered()
+        for number in people:
+            try:
+                self._worn[number] = self._choose(number, self._subject(number), self._secret, remembered)
+            except BankError:
+                break
+        return {number: self._worn[number] for number in people if number in self._worn}
+
     def another(self, number: int) -> Anchor:
         """The next face for one whose face did not do (the guard still knew the person). The vault learns it.
 
@@ -147,8 +169,8 @@ class Keyring:
             BankError: there is no other left.
         """
         self._refused.setdefault(number, set()).add(self._worn[number].member)
-        if self._vault is None:
-            self._worn[number] = self._choose(number, self._subject(number), self._secret)
+        if self._vault is None or number not in self._entry:
+            self._worn[number] = self._choose(number, self._subject(number), self._secret, self._remembered())
         else:
             with self._vault.edit() as content:
                 id = self._entry[number]
@@ -159,22 +181,27 @@ class Keyring:
             self._worn[number] = anchor
         return self._worn[number]
 
+    def _remembered(self) -> list[Embedding]:
+        """The faces of the vault, if there is one."""
+        return [] if self._vault is None else [entry.face for entry in self._vault.entries()]
+
     def _subject(self, number: int) -> bytes:
         return b"everyone" if self.policy is Policy.FIXED else f"{self.policy} {number}".encode("ascii")
 
     def _choose(self, number: int, subject: bytes, secret: bytes, known: Sequence[Embedding] = ()) -> Anchor:
         """One person's choice, away from `known` faces and from everyone in the video and what they wear."""
+        identity = self._identities.get(number)
         worn = [anchor.face for other, anchor in self._worn.items() if other != number]
         others = [z for other, z in self._identities.items() if other != number]
         avoid = [] if self.policy is Policy.FIXED else [*known, *worn, *others, *self._bystanders]
         return choose_anchor(
-            self._identities[number],
+            identity,
             self.bank.members,
             keyed_order(secret, subject, len(self.bank.members)),
             window=self._window,
             apart=self._threshold,
             avoid=np.array(avoid, np.float32) if avoid else None,
-            distance=self._distance,
+            distance=None if identity is None else self._distance,
             penalty=self._penalties.get(number),
             refused=self._refused.get(number, ()),
         )
