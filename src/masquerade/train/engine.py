@@ -56,7 +56,7 @@ class Accumulated:
                     weight.grad.div_(self._count)
         self._optimizer.step()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the optimizer has
         return getattr(self._optimizer, name)
 
 
