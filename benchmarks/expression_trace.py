@@ -60,7 +60,7 @@ def draw(
         panels[-1].plot(times, expression_error(original.embedding, said.embedding) / unit, color=colour, linewidth=1)
     panels[-1].axhline(1, color="black", linestyle=":", linewidth=1)
     panels[-1].set(ylabel="distance", xlabel="seconds", ylim=(0, None))
-    panels[0].legend(frameon=False, ncols=len(outputs) + 1, loc="upper right")
+    panels[0].legend(frameon=False, ncols=len(outputs) + 1, loc="lower center", bbox_to_anchor=(0.5, 1))
     with atomic_output(path) as temporary, rc_context({"svg.hashsalt": "masquerade"}):
         figure.savefig(temporary, metadata={"Date": None} if path.suffix == ".svg" else None)
 
