@@ -1,5 +1,7 @@
 """What the audit sees in clips whose every face is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from masquerade.audit.report_findings import conclude
 from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
 from masquerade.errors import InputError, OptionError, PairError, PlanError
 from masquerade.faces.embed import open_encoder
+from masquerade.faces.expression import open_expression
 from masquerade.media import open_video, sha256
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.render import render
@@ -200,3 +203,12 @@ def test_named_networks_measure_pose_and_landmarks(clips, detector, tmp_path, in
     by_key = {figure.key: figure for figure in findings.utility}
     assert by_key["pose"].how == "pose" and by_key["landmarks"].how == "marks"
     assert not next(check for check in findings.checks if check.key == "mouth").passed, "a mouth that never moves"
+
+
+def test_what_a_face_expresses_is_measured_where_something_reads_it(clips, instruments):
+    with_reader = replace(instruments, expression=open_expression(threads=1))
+    assert all("expression" not in one.measures for one in seen(clips, instruments, "nothing.mp4").sightings)
+    untouched = [one.measures["expression"] for one in seen(clips, with_reader, "nothing.mp4").sightings]
+    assert untouched and max(untouched) < 0.3
+    blurred = [one.measures for one in seen(clips, with_reader, "blur.mp4").sightings]
+    assert all(one["expression"] > 0.5 for one in blurred if "expression" in one)

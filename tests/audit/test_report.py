@@ -40,6 +40,7 @@ def instruments(*names, landmarks=None):
         encoders=[encoder(name) for name in names],
         pose=None,
         landmarks=landmarks,
+        expression=None,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.audit.compare import Pair, SameScene, walk
+from masquerade.audit.expression import STRANGERS, expression_error
 from masquerade.audit.quality import (
     boundary_visibility,
     colour_shift,
@@ -28,6 +29,7 @@ from masquerade.errors import FaceError, InputError, MachineError, MasqueradeErr
 from masquerade.faces.align import align
 from masquerade.faces.detect import Detector, detect_everywhere, iou
 from masquerade.faces.embed import Encoder
+from masquerade.faces.expression import ExpressionReader
 from masquerade.faces.quality import quality
 from masquerade.identity import GOOD, START_SCORE
 from masquerade.media import Frame, probe, sha256
@@ -70,12 +72,14 @@ class Instruments:
         detector: finds faces in both files.
         encoders: recognisers, calibrated at the FAR that is asked.
         pose, landmarks: the user's own networks; None: five landmarks must do.
+        expression: reads what faces express; None: that is not measured.
     """
 
     detector: Detector
     encoders: Sequence[Encoder]
     pose: PoseNetwork | None = None
     landmarks: LandmarkNetwork | None = None
+    expression: ExpressionReader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +491,10 @@ class _Examination:
                 (measures["mouth_after"], measures["eyes_after"]) = openness(marks[1])
             elif old.landmarks is not None and now.landmarks is not None:
                 measures["landmarks"] = landmark_error(old.landmarks, now.landmarks)
+            if self._with.expression is not None and old.landmarks is not None:
+                said = [self._with.expression.read(picture, [old.landmarks]) for picture in (before, after)]
+                apart = expression_error(said[0].embedding, said[1].embedding)
+                measures["expression"] = float(apart[0]) / STRANGERS
         except FaceError:  # landmarks that fix nothing: a face of which nothing can be measured
             pass
         return measures

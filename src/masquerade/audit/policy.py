@@ -55,6 +55,8 @@ class Limits(_Data):
     """Head pose error in degrees."""
     landmarks: Amount | None = None
     """Landmark error in distances of the eyes."""
+    expression: Amount | None = None
+    """Distance of expressions before and after; 1 is how far two people's are apart."""
     boundary: Amount | None = None
     """Visibility of the edge of what was replaced; 1 is no more than before."""
     flicker: Amount | None = None

@@ -330,6 +330,17 @@ def _utility(sightings: Sequence[Sighting], instruments: Instruments) -> list[Fi
             marked,
         )
     )
+    if instruments.expression is not None:
+        figures.append(
+            Figure(
+                "expression",
+                "Expression, off by",
+                "Distance of expressions before and after; 1 is how far the expressions of two people are apart",
+                "",
+                mean_of(*_column(sightings, "expression")),
+                instruments.expression.name,
+            )
+        )
     if instruments.landmarks is not None:
         for key, title in (("mouth", "Mouth"), ("eyes", "Eyes")):
             figures.append(
@@ -481,7 +492,7 @@ def _checks(
     if judged:  # else there is nothing that these could be about
         checks += _recognised(policy, limits, deciding)
     by_key = {figure.key: figure for figure in figures}
-    for key in ("pose", "landmarks", "boundary", "flicker", "found", "mouth", "eyes"):
+    for key in ("pose", "landmarks", "expression", "boundary", "flicker", "found", "mouth", "eyes"):
         limit = getattr(limits, key)
         if limit is not None and faces:
             figure = by_key.get(key)
@@ -564,7 +575,9 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
 
 
 def _not_measured(instruments: Instruments) -> list[str]:
-    missing = ["gaze, and expression as a whole", "attacks that train a network to undo the change"]
+    missing = ["gaze", "attacks that train a network to undo the change"]
+    if instruments.expression is None:
+        missing.append("expression as a whole")
     if instruments.landmarks is None:
         missing.append("how far mouths and eyes are open (name a network of 68 landmarks with --landmarks)")
     if instruments.pose is None:

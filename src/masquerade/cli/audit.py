@@ -16,6 +16,7 @@ from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
 from masquerade.cli import common
 from masquerade.cli.common import complain, counted, one_line, out, say
 from masquerade.errors import OptionError
+from masquerade.faces.expression import open_expression
 from masquerade.media import atomic_output, check_output
 
 
@@ -78,6 +79,7 @@ def audit_command(
         judges,
         PoseNetwork(pose, engine, provider, threads) if pose else None,
         LandmarkNetwork(landmarks, engine, provider, threads) if landmarks else None,
+        open_expression(engine=engine, provider=provider, threads=threads),
     )
     with common.Bars(len(pairs), quiet) as bars:
         evidence = gather(
