@@ -99,6 +99,14 @@ def test_faces_without_landmarks_too_small_or_outside_are_left_to_redaction(guar
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
+@pytest.mark.parametrize(("light", "outcome"), [(0.5, Outcome.SWAPPED), (0.08, Outcome.DARK)])
+def test_a_face_of_which_light_shows_nothing_is_left_to_redaction(guard, astronaut, face, light, outcome):
+    dim = (astronaut * light).astype(np.uint8)
+    frame = StillFrame(dim.copy())
+    assert Imposer(Made(upside_down), template(SIDE), guard).impose(frame, [Task(face, WHO)]) == [outcome]
+    assert np.array_equal(frame.samples, dim) == (outcome is Outcome.DARK)
+
+
 def test_many_faces_in_deep_colour_are_swapped_alike(guard, astronaut, detector):
     picture, _ = placed(astronaut, 0.5, 10, 10, 700, 300)
     right, _ = placed(astronaut, 0.5, 400, 10, 700, 300)

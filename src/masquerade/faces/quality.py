@@ -12,7 +12,8 @@ from masquerade.types import Box
 _PIXELS = (12.0, 48.0)  # the shorter side of the box
 _DETAIL = (0.001, 0.01)  # variance of the Laplacian over variance
 _CONTRAST = (8.0, 24.0)  # grey levels, standard deviation
-_INNER = np.s_[24:104, 24:88]  # of the crop: brow to chin, cheek to cheek
+INNER = np.s_[24:104, 24:88]
+"""Of a crop of 112 pixels: brow to chin, cheek to cheek."""
 _TURNED = 0.6  # nose to the middle of the eyes, in distances of the eyes: only one side of the face is seen
 
 
@@ -32,7 +33,7 @@ def quality(crop: NDArray[np.uint8], landmarks: ArrayLike, box: Box) -> float:
     points = np.asarray(landmarks, np.float64)
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or points.shape != (5, 2):
         raise FaceError(f"quality wants an RGB crop of uint8 and five points, not {crop.shape} and {points.shape}")
-    inner = np.ascontiguousarray(crop[_INNER])  # a lamp beside the face says nothing of it
+    inner = np.ascontiguousarray(crop[INNER])  # a lamp beside the face says nothing of it
     grey = np.asarray(cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY), np.uint8)
     # A small face is never sharp: it would be held against it twice if these two were multiplied.
     return min(size_quality(box), sharpness(grey)) * contrast(grey) * frontality(points)

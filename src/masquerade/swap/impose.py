@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import EngineError, FaceError
 from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform
-from masquerade.faces.quality import frontality
+from masquerade.faces.quality import INNER, contrast, frontality
 from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
 from masquerade.swap.blend import blend, cut, face_mask, to_pixels
 from masquerade.types import Embedding, Face, Pixels
@@ -30,6 +31,8 @@ class Outcome(StrEnum):
     """Or without the landmarks that alignment needs."""
     OBLIQUE = "seen from the side"
     """The nose lies outside the eyes: landmarks are guessed there, and half of what makes the face is out of sight."""
+    DARK = "too dark"
+    """Or without any contrast: there all faces are alike, also to a guard."""
     RECOGNISED = "recognised"
     """The guard still knew the person."""
     FAILED = "failed"
@@ -64,6 +67,9 @@ class _Cut:
     upright: Matrix
     """That part's pixels → the guard's crop."""
     crop: NDArray[np.float32]
+    """What the swapper sees."""
+    before: NDArray[np.uint8]
+    """What the guard saw of the face as it was."""
 
 
 class Imposer:
@@ -123,8 +129,11 @@ class Imposer:
         if x2 - x1 < 1 or y2 - y1 < 1:
             return Outcome.FAILED
         pixels = canvas.read(x1, y1, x2 - x1, y2 - y1)
-        here = _seen_from(matrix, x1, y1)
-        return _Cut(x1, y1, pixels, here, _seen_from(upright, x1, y1), cut(pixels, here, side))
+        matrix, upright = _seen_from(matrix, x1, y1), _seen_from(upright, x1, y1)
+        before = to_pixels(cut(pixels, upright, GUARD_SIDE))
+        if contrast(np.asarray(cv2.cvtColor(before[INNER], cv2.COLOR_RGB2GRAY), np.uint8)) == 0:
+            return Outcome.DARK
+        return _Cut(x1, y1, pixels, matrix, upright, cut(pixels, matrix, side), before)
 
     def _write(self, canvas: Canvas, old: _Cut, made: Swapped, place: int, seed: int) -> Outcome:
         mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
@@ -133,8 +142,8 @@ class Imposer:
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
         after = blend(now, new, old.matrix, mask, old=old.crop, seed=seed)
-        before, swapped = (to_pixels(cut(pixels, old.upright, GUARD_SIDE)) for pixels in (old.pixels, after))
-        if not self._guard.gone(before[None], swapped[None])[0]:
+        swapped = to_pixels(cut(after, old.upright, GUARD_SIDE))
+        if not self._guard.gone(old.before[None], swapped[None])[0]:
             return Outcome.RECOGNISED
         canvas.write(old.x, old.y, after)
         return Outcome.SWAPPED
