@@ -69,7 +69,7 @@ ROWS = [
 ]
 """No defence, those of the thesis's table 5.8, others, the bottleneck alone and no face at all, then redactions."""
 
-_WARMUP = 30
+_WARMUP = 8
 """Steps: the weights have been trained before, only the optimizer has to find its feet."""
 
 
