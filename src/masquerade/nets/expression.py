@@ -126,7 +126,8 @@ class TimmBody(nn.Module):
             hint = 'pip install "masquerade[backbones]", with the torchvision that belongs to your torch'
             raise MasqueradeError(f"the backbone {name} needs timm, which cannot be imported", hint=hint) from error
         self.network = timm.create_model(_TIMM[name], pretrained=False, num_classes=0)
-        self.width: int = self.network.num_features  # type: ignore[assignment]
+        # By name: with timm it is a Tensor or a Module to mypy, without it anything.
+        self.width = int(getattr(self.network, "num_features"))  # noqa: B009
 
     def forward(self, faces: Tensor) -> Tensor:
         features: Tensor = self.network(faces)
