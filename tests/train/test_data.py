@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from masquerade.errors import InputError
-from masquerade.train.data import FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
+from masquerade.train.data import Epochs, FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
 
 
 def an_archive(path, names, side=128):
@@ -91,3 +91,16 @@ def test_inputs_keep_the_picture_and_change_its_side():
     faces = np.full((2, 128, 128, 3), 77, np.uint8)
     assert inputs(faces).shape == (2, 112, 112, 3)
     assert (inputs(faces) == 77).all()
+
+
+def test_epochs_show_all_in_new_orders_and_keep_together_what_belongs_together():
+    plain = Epochs(np.arange(12), 4, 2.0, seed=1)
+    assert len(plain) == 6
+    shown = [np.concatenate([plain.at(step)[0] for step in range(start, start + 3)]) for start in (0, 3)]
+    assert all(sorted(rows) == list(range(12)) for rows in shown)
+    assert shown[0].tolist() != shown[1].tolist()
+    assert plain.at(2)[1].random() == plain.at(2)[1].random() != plain.at(3)[1].random()
+    people = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 3, 3])
+    rows = np.concatenate([Epochs(np.arange(12), 4, 1.0, seed=1, together=people).at(step)[0] for step in range(3)])
+    assert sorted(rows) == list(range(12))
+    assert (np.diff(people[rows]) != 0).sum() == 3

@@ -41,6 +41,46 @@ class FaceSet:
         return len(self.people)
 
 
+class Epochs:
+    """Which rows a step shows: every epoch goes through all, in an order of its own that follows from the step alone.
+
+    Args:
+        rows: (n,); a row that stands there twice is shown twice.
+        batch: rows a step.
+        epochs: how many; may be a fraction.
+        seed: of all orders.
+        together: (n,), whole numbers from 0: rows of one number follow each other. None for no such wish.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        batch: int,
+        epochs: float,
+        seed: int,
+        *,
+        together: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._rows, self._batch, self._seed, self._together = rows, batch, seed, together
+        self.an_epoch = len(rows) // batch
+        self._steps = max(1, round(epochs * self.an_epoch))
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def at(self, step: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+        """The rows of a step, and the numbers it may draw."""
+        epoch, place = divmod(step, self.an_epoch)
+        shuffled = np.random.default_rng((self._seed, epoch))
+        if self._together is None:
+            order = shuffled.permutation(self._rows)
+        else:
+            turns = shuffled.permutation(self._together.max() + 1)
+            order = self._rows[np.argsort(turns[self._together], kind="stable")]
+        chosen = order[place * self._batch : (place + 1) * self._batch]
+        return chosen, np.random.default_rng((self._seed, epoch, place))
+
+
 def read_archive(archive: Path, cache: Path, *, labelled: bool, side: int = SIDE) -> FaceSet:
     """The crops of a zip of square pictures, decoded at the first call and memory-mapped from then on.
 

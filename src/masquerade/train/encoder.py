@@ -16,7 +16,7 @@ from masquerade.audit.verification import threshold_at_far
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine
 from masquerade.train.augment import degraded
-from masquerade.train.data import FaceSet, derived, inputs, map_batches, read_archive
+from masquerade.train.data import Epochs, FaceSet, derived, inputs, map_batches, read_archive
 from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
@@ -60,20 +60,16 @@ class FaceBatches(Dataset[Lesson]):
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._targets = targets
         self._people = np.concatenate([s.people for s in sets])
-        self._batch, self._seed, self._hardness = schedule.batch, seed, hardness
+        self._hardness = hardness
         self._mixed = round(mixed * schedule.batch)
-        self._an_epoch = len(self._people) // schedule.batch
-        self._steps = max(1, round(schedule.epochs * self._an_epoch))
+        self._epochs = Epochs(np.arange(len(self._people)), schedule.batch, schedule.epochs, seed)
 
     def __len__(self) -> int:
-        return self._steps
+        return len(self._epochs)
 
     def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
-        epoch, place = divmod(step, self._an_epoch)
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._people))
-        rows = order[place * self._batch : (place + 1) * self._batch]
-        rng = np.random.default_rng((self._seed, epoch, place))
+        rows, rng = self._epochs.at(step)
         clean = [self._face(row) for row in rows]
         others = rng.integers(len(self._people), size=self._mixed)
         mixed = [mix(one, self._face(other), rng) for one, other in zip(clean, others, strict=False)]

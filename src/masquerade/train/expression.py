@@ -21,7 +21,7 @@ from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import Expression, ExpressionEmbedder, Projection
 from masquerade.train import engine
 from masquerade.train.augment import degraded
-from masquerade.train.data import FaceSet, inputs, read_archive
+from masquerade.train.data import Epochs, FaceSet, inputs, read_archive
 from masquerade.train.expression_labels import AFFECT, Labels, read_labels, without_identity
 from masquerade.train.losses.expression import alike, likeness, soft_classes
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
@@ -62,20 +62,16 @@ class ExpressionBatches(Dataset[Lesson]):
     ) -> None:
         self._sets, self._labels, self._people = sets, labels, people
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
-        self._batch, self._seed, self._hardness = schedule.batch, seed, hardness
-        self._an_epoch = len(people) // schedule.batch
-        self._steps = max(1, round(schedule.epochs * self._an_epoch))
+        self._hardness = hardness
+        rows = np.arange(len(people))
+        self._epochs = Epochs(rows, schedule.batch, schedule.epochs, seed, together=people)
 
     def __len__(self) -> int:
-        return self._steps
+        return len(self._epochs)
 
     def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
-        epoch, place = divmod(step, self._an_epoch)
-        # Everybody draws a number, and faces queue up by the number of whom they show.
-        turn = np.random.default_rng((self._seed, epoch)).permutation(self._people.max() + 1)[self._people]
-        rows = np.argsort(turn, kind="stable")[place * self._batch : (place + 1) * self._batch]
-        rng = np.random.default_rng((self._seed, epoch, place))
+        rows, rng = self._epochs.at(step)
         faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
         return Lesson(
             *map(torch.from_numpy, (faces, self._people[rows], self._labels.classes[rows], self._labels.geometry[rows]))

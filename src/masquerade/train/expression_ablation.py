@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from masquerade.errors import MasqueradeError
 from masquerade.nets.expression import Classifier, Contrast, Decoder, SimSiam, build_body
 from masquerade.train import engine
-from masquerade.train.data import whole_file
+from masquerade.train.data import Epochs, whole_file
 from masquerade.train.expression_affectnet import CLASSES, AffectNet, read_affectnet
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
 from masquerade.train.recipe import AffectNetRecipe, Schedule
@@ -60,20 +60,16 @@ class LessonBatches(Dataset[Lesson]):
     """
 
     def __init__(self, data: AffectNet, schedule: Schedule, *, seed: int, cropped: bool) -> None:
-        self._data, self._batch, self._seed = data, min(schedule.batch, len(data)), seed
+        self._data = data
         self._see = _cropped if cropped else _mirrored
-        self._an_epoch = len(data) // self._batch
-        self._steps = max(1, round(schedule.epochs * self._an_epoch))
+        self._epochs = Epochs(np.arange(len(data)), min(schedule.batch, len(data)), schedule.epochs, seed)
 
     def __len__(self) -> int:
-        return self._steps
+        return len(self._epochs)
 
     def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
-        epoch, place = divmod(step, self._an_epoch)
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._data))
-        rows = order[place * self._batch : (place + 1) * self._batch]
-        rng = np.random.default_rng((self._seed, epoch, place))
+        rows, rng = self._epochs.at(step)
         views = [np.stack([self._see(self._data.faces[row], rng) for row in rows]) for _ in range(2)]
         return Lesson(*map(torch.from_numpy, (*views, self._data.classes[rows], self._data.affect[rows])))
 

@@ -27,7 +27,18 @@ from masquerade.nets.patches import PatchDiscriminator
 from masquerade.train import engine
 from masquerade.train.augment import covered, poor
 from masquerade.train.conditions import conditions
-from masquerade.train.data import INPUT, SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, resized
+from masquerade.train.data import (
+    INPUT,
+    SIDE,
+    Epochs,
+    FaceSet,
+    at_side,
+    derived,
+    inputs,
+    map_batches,
+    read_archive,
+    resized,
+)
 from masquerade.train.export import read_encoder, read_generator
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial, reconstruction
@@ -123,24 +134,20 @@ class SwapBatches(Dataset[Swaps]):
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._embeddings = embeddings
         self._population: IdentityModel = fit_distribution(embeddings)
-        self._data, self._batch, self._seed = data, schedule.batch, seed
-        self._rows = np.arange(len(embeddings))
+        self._data, self._batch = data, schedule.batch
+        rows = np.arange(len(embeddings))
         if yaws is not None:
-            self._rows = np.concatenate([self._rows, np.repeat(np.flatnonzero(np.abs(yaws) > TURNED), data.turned)])
-        self._an_epoch = len(self._rows) // schedule.batch
-        if not self._an_epoch:
+            rows = np.concatenate([rows, np.repeat(np.flatnonzero(np.abs(yaws) > TURNED), data.turned)])
+        self._epochs = Epochs(rows, schedule.batch, schedule.epochs, seed)
+        if not self._epochs.an_epoch:
             raise InputError(f"{len(embeddings)} faces do not fill a batch of {schedule.batch}")
-        self._steps = max(1, round(schedule.epochs * self._an_epoch))
 
     def __len__(self) -> int:
-        return self._steps
+        return len(self._epochs)
 
     def __getitem__(self, step: int) -> Swaps:
         cv2.setNumThreads(1)
-        epoch, place = divmod(step, self._an_epoch)
-        order = np.random.default_rng((self._seed, epoch)).permutation(self._rows)
-        rows = order[place * self._batch : (place + 1) * self._batch]
-        rng = np.random.default_rng((self._seed, epoch, place))
+        rows, rng = self._epochs.at(step)
         own = self._embeddings[rows]
         same = np.arange(self._batch) < round(self._data.same * self._batch)
         if self._people is None:
