@@ -107,6 +107,45 @@ def test_a_swapper_that_changes_nothing_is_overruled(tmp_path, clip):
         assert np.abs(swapped - redacted)[face].mean() < 12
 
 
+def test_a_defence_stands_around_the_swapper_and_is_told(tmp_path, clip):
+    card = write_swapper(tmp_path)
+    plain, defended, folder = tmp_path / "plain.mp4", tmp_path / "defended.mp4", tmp_path / "all"
+    assert masquerade("anonymize", clip, "-o", plain, "--swapper", card, "--quiet").code == 0
+    said = masquerade("anonymize", clip, "-o", defended, "--swapper", card, "--defence", "low-resolution-6")
+    assert said.code == 0 and "swapped behind low-resolution-6" in said.err
+    # What the swapper did not see, it cannot have passed on.
+    eyes = np.s_[85:125, 270:310]
+    detail = [np.abs(np.diff(frames_of(path)[12][eyes], axis=0)).mean() for path in (plain, defended)]
+    assert detail[1] < 0.5 * detail[0]
+
+    plan = tmp_path / "plan.json"
+    assert masquerade("analyze", clip, "-o", plan, "--swapper", card, "--quiet").code == 0
+    again = tmp_path / "again.mp4"
+    drawn = masquerade(
+        *("render", clip, "-p", plan, "-o", again, "--swapper", card, "--defence", "low_resolution-6", "--json")
+    )
+    assert json.loads(drawn.out)["defences"] == ["low-resolution-6"]
+    for first, second in zip(frames_of(defended), frames_of(again), strict=True):
+        assert np.abs(first - second).mean() < 0.5
+
+    # A folder is done anew behind another defence.
+    (tmp_path / "in").mkdir()
+    clip.rename(tmp_path / "in" / "clip.mp4")
+    for defence, done in ((), False), ((), True), (("--defence", "jpeg-30"), False):
+        asked = ("anonymize", tmp_path / "in", "-o", folder, "--swapper", card, *defence)
+        [row] = json.loads(masquerade(*asked, "--dry-run", "--json").out)["files"]
+        assert row["done"] is done
+        assert masquerade(*asked, "--quiet").code == 0
+
+
+def test_a_defence_without_a_swap_or_without_sense_is_refused(tmp_path, clip):
+    out, card = tmp_path / "out.mp4", write_swapper(tmp_path)
+    asked = ("anonymize", clip, "-o", out, "--defence")
+    masquerade(*asked, "jpeg-30", "--method", "blur").refused("bad-option", "--defence", "blur")
+    masquerade(*asked, "fgsm-0.15", "--swapper", card).refused("bad-option", "fgsm-0.15")
+    assert not out.exists()
+
+
 def test_cards_that_lead_nowhere_are_refused(tmp_path, clip):
     out = tmp_path / "out.mp4"
     masquerade("anonymize", clip, "-o", out, "--swapper", "nobody").refused("bad-option", "nobody")

@@ -10,6 +10,7 @@ from masquerade.cli import common, people
 from masquerade.cli.common import complain, counted, out, print_json, say
 from masquerade.pipeline.anonymize import Settings, anonymize, open_manifest
 from masquerade.pipeline.batch import Result, find_jobs
+from masquerade.swap.defences import read_defences
 from masquerade.swap.impose import Outcome
 
 
@@ -28,6 +29,7 @@ def anonymize_command(
     swapper: people.Swapper = None,
     policy: people.PolicyName = None,
     fitting: people.Fitting = False,
+    defence: common.Defences = None,
     vault: people.VaultFile = None,
     key: people.KeyFile = None,
     passphrase: people.Passphrase = False,
@@ -59,6 +61,7 @@ def anonymize_command(
         wishes=people.build_wishes(exempt, only, policy, fitting, vault, key, passphrase, keep),
         swapper=swapper,
         mark=visible_mark,
+        defences=read_defences(defence) if defence is not None else (),
     )
     jobs, folder = find_jobs(inputs, output)
     finder = common.build_detector(detector, weights, engine, provider, threads)
@@ -105,6 +108,8 @@ def describe(result: Result) -> str:
         what += f", each counted once a frame, in {counted(report.frames, 'frame', 'frames')}; {tracks}"
     if report.outcomes:
         what += f"; {describe_outcomes(report.outcomes)}"
+    if report.defences:
+        what += f"; swapped behind {' and '.join(report.defences)}"
     if report.kept:
         what += f", {report.kept} left as they were"
     for remark in people.describe_remarks(report.remarks):
@@ -134,6 +139,7 @@ def as_row(result: Result) -> dict[str, Any]:
         row |= {"kind": report.kind, "frames": report.frames, "people": report.people}
         row |= {"replaced": dict(report.replaced), "kept": report.kept}
         row |= {"outcomes": dict(report.outcomes)} if report.outcomes else {}
+        row |= {"defences": list(report.defences)} if report.defences else {}
         row |= {"dropped": list(report.dropped), "lost": list(report.lost)}
         row |= people.remarks_row(report.remarks)
     if result.error is not None:

@@ -55,6 +55,15 @@ Method = Annotated[
 VisibleMark = Annotated[
     bool, typer.Option("--visible-mark", help="Say in a corner of the picture that its faces are fabricated.")
 ]
+Defences = Annotated[
+    str | None,
+    typer.Option(
+        "--defence",
+        metavar="NAME",
+        help="Make swaps harder to undo, at a price: low-resolution-16, jpeg-30, ..., several with a +.",
+        show_default="none",
+    ),
+]
 Shape = Annotated[Literal["ellipse", "box"], typer.Option(help="Shape of what is replaced.")]
 Margin = Annotated[float, typer.Option(help="Share of the face's size added on every side.", min=0, max=2)]
 Color = Annotated[str, typer.Option(help="Colour of --method solid, as #rrggbb.")]

@@ -11,8 +11,9 @@ from masquerade.cli.common import print_json, say
 from masquerade.errors import InputError
 from masquerade.pipeline.batch import Job, Result
 from masquerade.pipeline.render import render
-from masquerade.pipeline.tailor import Tailor, swapper_for
+from masquerade.pipeline.tailor import tailor_for
 from masquerade.plan import Plan
+from masquerade.swap.defences import read_defences
 
 
 def render_command(
@@ -20,6 +21,7 @@ def render_command(
     plan: Annotated[Path, typer.Option("--plan", "-p", help="From `masquerade analyze`, edited or not.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     swapper: people.Swapper = None,
+    defence: common.Defences = None,
     encoder: common.Encoder = None,
     quality: common.Quality = None,
     visible_mark: common.VisibleMark = False,
@@ -30,8 +32,9 @@ def render_command(
     if not source.exists():
         raise InputError("no such file", path=source, hint="Check the spelling")
     loaded = Plan.load(plan)
-    chosen = swapper_for(loaded.treatment, swapper)
-    wardrobe = None if chosen is None else Tailor(chosen).wardrobe(loaded)
+    defences = read_defences(defence) if defence is not None else ()
+    tailor = tailor_for(loaded.treatment, swapper, defences)
+    wardrobe = None if tailor is None else tailor.wardrobe(loaded)
     with common.bar(quiet or as_json) as progress:
         report = render(
             source,

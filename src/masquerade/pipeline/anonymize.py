@@ -15,8 +15,9 @@ from masquerade.pipeline.people import Wishes, director_for
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.refine import refine
 from masquerade.pipeline.render import Report, render
-from masquerade.pipeline.tailor import Tailor, swapper_for, usual_treatment
+from masquerade.pipeline.tailor import swapper_for, tailor_for, usual_treatment
 from masquerade.plan import Scope, Treatment
+from masquerade.swap.defences import Defence
 from masquerade.version import __version__
 
 
@@ -33,6 +34,7 @@ class Settings:
         swapper: puts fabricated faces on people: the name of a card, or a user's own card. The treatment is then for
             who cannot wear one. None: the package's own where the treatment is "swap", and none where it is not.
         mark: whether pictures in which faces are fabricated say so in a corner, for everyone to see.
+        defences: around the swapper, against the reconstruction of who was there before.
     """
 
     treatment: Treatment = field(default_factory=usual_treatment)
@@ -42,6 +44,7 @@ class Settings:
     wishes: Wishes = field(default_factory=Wishes)
     swapper: str | None = None
     mark: bool = False
+    defences: tuple[Defence, ...] = ()
 
 
 def anonymize(
@@ -70,7 +73,7 @@ def anonymize(
     Raises:
         InputError: an input does not exist.
         OutputError: the output cannot be used.
-        OptionError: there is no such encoder or swapper, or wishes do not go together.
+        OptionError: there is no such encoder or swapper, or wishes or defences do not go together with the rest.
         WeightsError: the weights of the detector or the swapper cannot be had.
 
     Example:
@@ -86,8 +89,7 @@ def anonymize(
     check_output(folder / MANIFEST if folder else jobs[0].output)
     detector = detector or open_detector()
     manifest = open_manifest(folder, settings, detector) if folder else None
-    swapper = swapper_for(settings.treatment, settings.swapper)
-    tailor = None if swapper is None else Tailor(swapper)
+    tailor = tailor_for(settings.treatment, settings.swapper, settings.defences)
     director = director_for(settings.wishes, detector, tailor)
 
     def work(job: Job) -> Report:
@@ -143,5 +145,6 @@ def open_manifest(folder: Path, settings: Settings, detector: Detector) -> Manif
         "wishes": settings.wishes.decisive(),
         "swapper": swapper if card is None else card.sha256,
         "mark": settings.mark,
+        "defences": [str(defence) for defence in settings.defences],
     }
     return Manifest(folder, decisive)

@@ -34,10 +34,12 @@ class Wardrobe:
         imposer: makes the faces and checks them.
         identities: by person id, what the swapper is to be given: unit vectors (d,) of nobody who lives. Who is not
             in it is redacted.
+        defences: what the imposer's swapper stands behind, by name (see `swap.defences`).
     """
 
     imposer: Imposer
     identities: Mapping[int, Embedding]
+    defences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Report:
             container knows no metadata, one phrase each.
         lost: what the output does not have though a viewer would miss it, one phrase each. A person should look.
         remarks: on who is who; `render` itself does not know.
+        defences: behind which faces were swapped, by name.
     """
 
     source: Path
@@ -69,6 +72,7 @@ class Report:
     dropped: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     remarks: Remarks = field(default_factory=Remarks)
+    defences: tuple[str, ...] = ()
 
 
 def render(
@@ -84,8 +88,8 @@ def render(
 ) -> Report:
     """Writes the file that the Plan describes.
 
-    A pure function of the file, the Plan and the wardrobe: the same three give the same bytes. A file in which anybody
-    wears a fabricated face says so in its metadata (`media.disclosure`).
+    A pure function of the file, the Plan and the wardrobe: the same three give the same bytes, unless a defence draws
+    noise. A file in which anybody wears a fabricated face says so in its metadata (`media.disclosure`).
 
     Args:
         path: the file the Plan was made for.
@@ -141,6 +145,7 @@ def render(
         outcomes=dict(walk.outcomes),
         dropped=dropped,
         lost=lost,
+        defences=wardrobe.defences if wardrobe is not None and walk.outcomes[Outcome.SWAPPED] else (),
     )
 
 

@@ -1,5 +1,6 @@
 """All that a swap needs, opened once for many files: swapper, its encoder, fabricated identities, and the guard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from masquerade.errors import OptionError
@@ -8,6 +9,7 @@ from masquerade.identity import open_bank, resolve
 from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
 from masquerade.plan import Plan, Treatment
+from masquerade.swap.defences import Defence, Defended
 from masquerade.swap.guard import EncoderGuard
 from masquerade.swap.impose import Imposer
 from masquerade.swap.neural import open_swapper, read_user_card
@@ -38,11 +40,28 @@ def swapper_for(treatment: Treatment, asked: str | None = None) -> str | None:
     return own
 
 
+def tailor_for(treatment: Treatment, asked: str | None, defences: Sequence[Defence]) -> "Tailor | None":
+    """The tailor that a treatment needs; None for a redaction. Arguments and errors as for `swapper_for` and `Tailor`.
+
+    Raises:
+        OptionError: nobody wears a face that could be defended.
+    """
+    swapper = swapper_for(treatment, asked)
+    if swapper is not None:
+        return Tailor(swapper, defences)
+    if defences:
+        raise OptionError(
+            f"--method {treatment.method} makes no faces to defend", hint="Leave --defence out, or choose --method swap"
+        )
+    return None
+
+
 class Tailor:
     """Fits people with the faces that a Plan gives them.
 
     Args:
         swapper: the name of a card, or a user's own card (see `swap.neural`).
+        defences: against the reconstruction of who was there before, around the swapper.
 
     Attributes:
         name: of the swapper.
@@ -56,7 +75,7 @@ class Tailor:
         BankError: the bank is not of the swapper's encoder.
     """
 
-    def __init__(self, swapper: str | Path) -> None:
+    def __init__(self, swapper: str | Path, defences: Sequence[Defence] = ()) -> None:
         self.swapper = open_swapper(swapper)
         self.name = self.swapper.name
         bank: Path | None = None
@@ -75,7 +94,9 @@ class Tailor:
             bank = None if card.bank is None else folder / card.bank
         self.bank = open_bank(bank, encoder=self.encoder)
         guard = EncoderGuard(open_encoder("guard"))
-        self._imposer = Imposer(self.swapper, self.swapper.template, guard)
+        behind = Defended(self.swapper, defences) if defences else self.swapper
+        self._imposer = Imposer(behind, self.swapper.template, guard)
+        self._defences = tuple(map(str, defences))
 
     def wardrobe(self, plan: Plan) -> Wardrobe:
         """What the people of a Plan wear.
@@ -84,4 +105,5 @@ class Tailor:
             PlanError, BankError: see `identity.resolve`.
         """
         worn = resolve(plan, self.bank)
-        return Wardrobe(self._imposer, {id: anchor.condition(self.swapper.answers) for id, anchor in worn.items()})
+        identities = {id: anchor.condition(self.swapper.answers) for id, anchor in worn.items()}
+        return Wardrobe(self._imposer, identities, self._defences)

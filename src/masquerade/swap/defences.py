@@ -1,14 +1,15 @@
 """Defences against reconstruction (thesis 5.4, table 5.8), around any swapper.
 
-`Defended` is a swapper itself: what it wraps sees a changed target, or its result is changed before it is written. The
-guard looks at what comes out, as always. How each defence holds, and against whom, `train.defences` measures; noise
-that an adversary can learn to expect is no defence.
+`Defended` is a swapper itself: what it wraps sees a changed target, or its result is changed before it is blended into
+the picture. The guard looks at what comes out, as always. How each defence holds, and against whom, `train.defences`
+measures; noise that an adversary can learn to expect is no defence.
 
 Not here: adversarial noise needs the gradient of a network it defends against, which only training has; parameter noise
 needs the weights.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -46,6 +47,9 @@ class Defence:
         if not low <= self.strength <= high:
             raise OptionError(f"{self.kind} takes {low:g} to {high:g}, not {self.strength:g}")
 
+    def __str__(self) -> str:
+        return f"{self.kind.replace('_', '-')}-{self.strength:g}"
+
 
 _RANGES: dict[Kind, tuple[float, float]] = {
     "low_resolution": (1, 4096),
@@ -56,17 +60,35 @@ _RANGES: dict[Kind, tuple[float, float]] = {
 }
 
 
+def read_defences(said: str) -> tuple[Defence, ...]:
+    """Defences by name and strength, in their order: "low-resolution-16+jpeg-30".
+
+    Raises:
+        OptionError: one of them is not here, or its strength is out of its range.
+    """
+    return tuple(_read(name) for name in said.split("+"))
+
+
+def _read(name: str) -> Defence:
+    kind, _, strength = name.replace("_", "-").rpartition("-")
+    for known in _RANGES:
+        if known == kind.replace("-", "_"):
+            with suppress(ValueError):
+                return Defence(known, float(strength))
+    raise OptionError(f"there is no defence {name!r}", hint="For example low-resolution-16, jpeg-30, or both with a +")
+
+
 class Defended:
     """A swapper behind defences; see `swap.base.Swapper`.
 
     Args:
         swapper: what is defended.
         defences: those of the target first, then those of the result, each in the given order.
-        seed: of the noise. The same seed gives the same picture, so whoever knows the seed can take the noise away: it
-            belongs with the key.
+        seed: of the noise. Whoever knows it can take the noise away; None: nobody knows it, and no two pictures are
+            alike.
     """
 
-    def __init__(self, swapper: Swapper, defences: Sequence[Defence], *, seed: int = 0) -> None:
+    def __init__(self, swapper: Swapper, defences: Sequence[Defence], *, seed: int | None = None) -> None:
         self._swapper, self._defences = swapper, tuple(defences)
         self._rng = np.random.default_rng(seed)
 

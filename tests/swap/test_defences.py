@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from masquerade.audit.defences import Defence, Defended, jpeg, low_resolution, quantised, uniform_noise
 from masquerade.errors import OptionError
 from masquerade.swap.base import Swapped
+from masquerade.swap.defences import Defence, Defended, jpeg, low_resolution, quantised, read_defences, uniform_noise
 
 
 class Dimmer:
@@ -67,6 +67,8 @@ def test_a_defended_swapper_is_a_swapper(faces):
     np.testing.assert_array_equal(seeded[0], seeded[1])
     assert (seeded[0] != seeded[2]).any()
     assert np.abs(seeded[0] - plain).max() <= 0.1 + 2 / 255
+    unknown = [Defended(Dimmer(), [Defence("noise", 0.1)]).swap(crops, who).crops for _ in range(2)]
+    assert (unknown[0] != unknown[1]).any()
     np.testing.assert_array_equal(Defended(Dimmer(), []).swap(crops, who).crops, plain)
 
 
@@ -74,3 +76,12 @@ def test_nonsense_is_refused():
     for kind, strength in (("quantised", 1), ("jpeg", 0), ("jpeg", 101), ("noise", -0.1), ("again", 0)):
         with pytest.raises(OptionError, match=kind):
             Defence(kind, strength)
+
+
+def test_they_are_read_by_name():
+    both = (Defence("low_resolution", 16), Defence("noise", 0.15))
+    assert read_defences("low-resolution-16+noise-0.15") == read_defences("low_resolution-16+noise-.15") == both
+    assert "+".join(map(str, both)) == "low-resolution-16+noise-0.15"
+    for nonsense in ("", "low-resolution", "jpeg-nan", "jpeg-x", "fgsm-0.15", "jpeg-30+"):
+        with pytest.raises(OptionError):
+            read_defences(nonsense)
