@@ -1,4 +1,4 @@
-"""Pose and landmark networks that say the same of every face."""
+"""Pose and landmark networks that say the same of every face, and a gaze network that says what it was shown."""
 
 import numpy as np
 import onnx
@@ -39,3 +39,27 @@ def write_landmark_network(path):
     points = 0.5 + 0.05 * turn[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     _constant(path, [1, 1, 64, 64], {"marks": points.reshape(1, 136)})
     return points
+
+
+def write_gaze_network(path):
+    """Says the mean blue of the left eye's picture, the mean red of the right one's, and the head's pitch."""
+    eye, pose = [1, 3, 60, 60], [1, 3]
+    inputs = {"left_eye_image": eye, "right_eye_image": eye, "head_pose_angles": pose}
+    places = {"first": [0], "second": [1], "third": [2], "fourth": [3], "channels": [1]}
+    stored = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in places.items()]
+    nodes = [
+        helper.make_node("Slice", ["left_eye_image", "first", "second", "channels"], ["blue"]),
+        helper.make_node("Slice", ["right_eye_image", "third", "fourth", "channels"], ["red"]),
+        helper.make_node("Slice", ["head_pose_angles", "second", "third", "channels"], ["pitch"]),
+        helper.make_node("ReduceMean", ["blue"], ["x"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMean", ["red"], ["y"], axes=[2, 3], keepdims=0),
+        helper.make_node("Concat", ["x", "y", "pitch"], ["gaze_vector"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "gaze",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("gaze_vector", TensorProto.FLOAT, pose)],
+        stored,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)

@@ -10,8 +10,10 @@ from masquerade.audit.compare import Pair, find_pairs
 from masquerade.audit.evidence import MOST_PICTURES, Evidence, Instruments, gather
 from masquerade.audit.policy import Limits, Policy
 from masquerade.audit.report_findings import conclude
-from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
-from masquerade.errors import InputError, OptionError, PairError, PlanError
+from masquerade.audit.utility import gaze_error, head_pose
+from masquerade.audit.utility_networks import GazeNetwork, LandmarkNetwork, PoseNetwork
+from masquerade.errors import InputError, OptionError, PairError, PlanError, WeightsError
+from masquerade.faces.align import template
 from masquerade.faces.embed import open_encoder
 from masquerade.faces.expression import open_expression
 from masquerade.media import open_video, sha256
@@ -19,7 +21,7 @@ from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.render import render
 from masquerade.plan import ManualBox, Scope, Span, Treatment
 from masquerade.types import Box
-from tests.audit.networks import write_landmark_network, write_pose_network
+from tests.audit.networks import write_gaze_network, write_landmark_network, write_pose_network
 from tests.faces.embed.networks import write_linear
 from tests.scenes import placed, write_clip
 
@@ -212,3 +214,35 @@ def test_what_a_face_expresses_is_measured_where_something_reads_it(clips, instr
     assert untouched and max(untouched) < 0.3
     blurred = [one.measures for one in seen(clips, with_reader, "blur.mp4").sightings]
     assert all(one["expression"] > 0.5 for one in blurred if "expression" in one)
+
+
+def test_gaze_is_asked_of_upright_eyes_and_measured_where_a_network_is_named(clips, instruments, tmp_path):
+    write_gaze_network(tmp_path / "gaze.onnx")
+    network = GazeNetwork(tmp_path / "gaze.onnx", threads=1)
+    upright = template(112).astype(np.float64)
+    angle = np.radians(30)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = ((upright - 56) @ turn.T + 100).astype(np.float32)
+    # A bright square about each eye, turned with the head and as large as what is looked at.
+    across, x = points[1] - points[0], np.stack(np.meshgrid(np.arange(200), np.arange(200)), -1)
+    image = np.full((200, 200, 3), 10, np.uint8)
+    for eye, channel in ((points[1], 2), (points[0], 0)):
+        inside = (np.abs((x - eye) @ turn) < 0.4 * np.linalg.norm(across) + 1).all(-1)
+        image[inside, channel] = 200
+    pitch = head_pose(points)[1]
+    expected = np.array([200, 200, -pitch])
+    assert network(image, points) == pytest.approx(expected / np.linalg.norm(expected), abs=2e-3)
+    assert gaze_error([0, 0, 1], [0, 1, 0]) == pytest.approx(90)
+
+    looking = replace(instruments, gaze=network)
+    assert all("gaze" not in one.measures for one in seen(clips, instruments, "nothing.mp4").sightings)
+    evidence = seen(clips, looking, "nothing.mp4")
+    assert all(one.measures["gaze"] < 2 for one in evidence.sightings)
+    findings = conclude(evidence, looking, Policy(limits=Limits(gaze=5)))
+    [figure] = [figure for figure in findings.utility if figure.key == "gaze"]
+    assert figure.how == "gaze" and figure.estimate.value < 2
+    assert not any(said.startswith("gaze") for said in findings.not_measured)
+    assert any(said.startswith("gaze") for said in conclude(evidence, instruments, Policy()).not_measured)
+    write_pose_network(tmp_path / "pose.onnx", [1.0, 2.0, 3.0])
+    with pytest.raises(WeightsError, match="gaze"):
+        GazeNetwork(tmp_path / "pose.onnx")

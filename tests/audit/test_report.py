@@ -41,6 +41,7 @@ def instruments(*names, landmarks=None):
         pose=None,
         landmarks=landmarks,
         expression=None,
+        gaze=None,
     )
 
 

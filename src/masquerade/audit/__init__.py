@@ -12,7 +12,7 @@ from masquerade.audit.report_findings import Findings, conclude
 from masquerade.audit.retrieval import Linkability, Probes, Retrieval, drift, linkability, retrieve
 from masquerade.audit.survey import Answer, Rate, Recognition, read_answers, recognition
 from masquerade.audit.temporal import Consistency, Spread, consistency, people_over_time
-from masquerade.audit.utility import head_pose, landmark_error, openness, pose_error
+from masquerade.audit.utility import gaze_error, head_pose, landmark_error, openness, pose_error
 from masquerade.audit.verification import (
     FARS,
     METRICS,
@@ -98,6 +98,7 @@ __all__ = [
     "fold_accuracy",
     "frechet_distance",
     "gather",
+    "gaze_error",
     "head_pose",
     "histograms",
     "jackknife",

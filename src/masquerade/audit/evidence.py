@@ -23,8 +23,8 @@ from masquerade.audit.quality import (
     sharpness_kept,
     warped_difference,
 )
-from masquerade.audit.utility import head_pose, landmark_error, openness, pose_error
-from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork, cut_square
+from masquerade.audit.utility import gaze_error, head_pose, landmark_error, openness, pose_error
+from masquerade.audit.utility_networks import GazeNetwork, LandmarkNetwork, PoseNetwork, cut_square
 from masquerade.errors import FaceError, InputError, MachineError, MasqueradeError, PlanError, UnexpectedError
 from masquerade.faces.align import align
 from masquerade.faces.detect import Detector, detect_everywhere, iou
@@ -72,6 +72,7 @@ class Instruments:
         detector: finds faces in both files.
         encoders: recognisers, calibrated at the FAR that is asked.
         pose, landmarks: the user's own networks; None: five landmarks must do.
+        gaze: the user's own network; None: gaze is not measured.
         expression: reads what faces express; None: that is not measured.
     """
 
@@ -80,6 +81,7 @@ class Instruments:
     pose: PoseNetwork | None = None
     landmarks: LandmarkNetwork | None = None
     expression: ExpressionReader | None = None
+    gaze: GazeNetwork | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +493,9 @@ class _Examination:
                 (measures["mouth_after"], measures["eyes_after"]) = openness(marks[1])
             elif old.landmarks is not None and now.landmarks is not None:
                 measures["landmarks"] = landmark_error(old.landmarks, now.landmarks)
+            if self._with.gaze is not None and old.landmarks is not None:
+                looks = [self._with.gaze(picture, old.landmarks) for picture in (before, after)]
+                measures["gaze"] = gaze_error(*looks)
             if self._with.expression is not None and old.landmarks is not None:
                 said = [self._with.expression.read(picture, [old.landmarks]) for picture in (before, after)]
                 apart = expression_error(said[0].embedding, said[1].embedding)

@@ -53,6 +53,8 @@ class Limits(_Data):
     """Temporal identity consistency M_tc of the output, cosine distance."""
     pose: Amount | None = None
     """Head pose error in degrees."""
+    gaze: Amount | None = None
+    """Gaze error in degrees. Needs a gaze network."""
     landmarks: Amount | None = None
     """Landmark error in distances of the eyes."""
     expression: Amount | None = None

@@ -330,6 +330,17 @@ def _utility(sightings: Sequence[Sighting], instruments: Instruments) -> list[Fi
             marked,
         )
     )
+    if instruments.gaze is not None:
+        figures.append(
+            Figure(
+                "gaze",
+                "Gaze, off by",
+                "Angle between where the eyes look before and after, the head taken to be turned alike",
+                "°",
+                mean_of(*_column(sightings, "gaze")),
+                instruments.gaze.name,
+            )
+        )
     if instruments.expression is not None:
         figures.append(
             Figure(
@@ -492,7 +503,7 @@ def _checks(
     if judged:  # else there is nothing that these could be about
         checks += _recognised(policy, limits, deciding)
     by_key = {figure.key: figure for figure in figures}
-    for key in ("pose", "landmarks", "expression", "boundary", "flicker", "found", "mouth", "eyes"):
+    for key in ("pose", "gaze", "landmarks", "expression", "boundary", "flicker", "found", "mouth", "eyes"):
         limit = getattr(limits, key)
         if limit is not None and faces:
             figure = by_key.get(key)
@@ -575,7 +586,9 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
 
 
 def _not_measured(instruments: Instruments) -> list[str]:
-    missing = ["gaze", "attacks that train a network to undo the change"]
+    missing = ["attacks that train a network to undo the change"]
+    if instruments.gaze is None:
+        missing.append("gaze (name a network with --gaze)")
     if instruments.expression is None:
         missing.append("expression as a whole")
     if instruments.landmarks is None:

@@ -1,4 +1,4 @@
-"""Is what is not identity still there? Head pose, landmarks, and how far mouth and eyes are open. Pure functions.
+"""Is what is not identity still there? Head pose, gaze, landmarks, how far mouth and eyes are open. Pure functions.
 
 Each compares the same face in the same frame before and after. Faces in which nothing is found any more have no such
 figures: how many these are is a figure of its own.
@@ -64,6 +64,12 @@ def pose_error(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
     """By how much yaw, pitch and roll differ, the shorter way round: degrees, 0 to 180, shape of the arguments."""
     difference = np.abs(np.asarray(before, np.float64) - np.asarray(after, np.float64)) % 360
     return np.asarray(np.minimum(difference, 360 - difference))
+
+
+def gaze_error(before: ArrayLike, after: ArrayLike) -> float:
+    """Angle between two directions of gaze, degrees, 0 to 180; of unit vectors, shape (3,)."""
+    cosine = float(np.dot(np.asarray(before, np.float64), np.asarray(after, np.float64)))
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def landmark_error(before: ArrayLike, after: ArrayLike, eyes: tuple[int, int] = (0, 1)) -> float:

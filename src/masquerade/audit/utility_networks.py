@@ -1,6 +1,6 @@
-"""Pose and landmark networks that a user names, for figures that five landmarks cannot give. None comes with us.
+"""Pose, landmark and gaze networks that a user names, for figures that five landmarks cannot give. None comes with us.
 
-Each is an ONNX file of a widespread kind; what it wants is fixed by that kind and checked when it is opened.
+Each is a file of a widespread kind; what it wants is fixed by that kind and checked when it is opened.
 """
 
 from pathlib import Path
@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from masquerade.audit.utility import head_pose
 from masquerade.errors import WeightsError
 from masquerade.faces.align import warp
 from masquerade.media import sha256
-from masquerade.types import Box
+from masquerade.types import Box, Points
 
 if TYPE_CHECKING:
     from masquerade.models.runtime import Engine, Session
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _MEAN, _STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 _BINS = 66
 _MARKS = 68
+_EYE = 60  # pixels
+_EYE_WIDTH = 0.8  # of the distance of the eyes, that a picture of one shows: it is about half as wide
 
 
 class _Network:
@@ -92,6 +95,56 @@ class LandmarkNetwork(_Network):
         (marks, *_) = self._run(face.astype(np.float32) / np.float32(255))
         side, (x, y) = max(around.width, around.height), around.centre
         return np.asarray(marks.reshape(-1, 2) * side + (x - side / 2, y - side / 2), np.float64)
+
+
+class GazeNetwork(_Network):
+    """Where the eyes look, as OpenVINO's gaze-estimation-adas-0002 says it (Open Model Zoo, Apache-2.0).
+
+    It takes BGR pictures of both eyes, 60 pixels wide and upright, and the head's yaw, pitch and roll, and gives a
+    direction: x to the picture's right, y up, z towards the camera's back. The head's pose is here fitted to five
+    landmarks, and the eyes are looked for where these say: two pictures of one face that are asked about with the same
+    landmarks differ by what the eyes show alone.
+
+    Args:
+        path: OpenVINO's `.xml`, whose `.bin` lies beside it, or an ONNX file with the same inputs.
+
+    Raises:
+        WeightsError: the file is missing, or no such network.
+    """
+
+    def __init__(self, path: Path, engine: "Engine" = "auto", provider: str | None = None, threads: int = 0) -> None:
+        super().__init__(path, engine, provider, threads)
+        shapes = {port.name: port.shape for port in self._session.inputs}
+        eye = (1, 3, _EYE, _EYE)
+        if shapes != {"left_eye_image": eye, "right_eye_image": eye, "head_pose_angles": (1, 3)}:
+            raise WeightsError(f"takes {', '.join(shapes)}: not the inputs of gaze-estimation-adas-0002", path=path)
+
+    def __call__(self, image: NDArray[np.uint8], landmarks: Points) -> NDArray[np.float64]:
+        """A unit vector, shape (3,), in the frame of an upright head, for the face at five landmarks of an RGB picture.
+
+        Raises:
+            FaceError: the landmarks fix no pose.
+        """
+        yaw, pitch, _ = head_pose(landmarks)
+        right, left = np.asarray(landmarks[:2], np.float64)  # the person's own, so their right eye is on the left
+        feeds = {
+            "left_eye_image": _eye(image, left, left - right),
+            "right_eye_image": _eye(image, right, left - right),
+            "head_pose_angles": np.array([[yaw, -pitch, 0]], np.float32),  # its pitch is positive downwards
+        }
+        (said,) = self._session.run(feeds).values()
+        vector = np.asarray(said, np.float64).reshape(3)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
+
+
+def _eye(image: NDArray[np.uint8], centre: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float32]:
+    """BGR (1, 3, 60, 60), 0 to 255, of the eye at a centre; `across` points from one eye to the other."""
+    distance = float(np.linalg.norm(across))
+    cos, sin = across / distance * (_EYE / (_EYE_WIDTH * distance))
+    turn = np.array([[cos, sin], [-sin, cos]])
+    matrix = np.column_stack([turn, _EYE / 2 - turn @ centre])
+    seen = warp(image, matrix, (_EYE, _EYE))[..., ::-1].astype(np.float32)
+    return np.ascontiguousarray(seen.transpose(2, 0, 1)[None])
 
 
 def cut_square(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from masquerade.audit.evidence import TRAINED_WITH, Instruments, gather
 from masquerade.audit.policy import Policy, read_policy
 from masquerade.audit.report import as_html, as_json
 from masquerade.audit.report_findings import Findings, conclude
-from masquerade.audit.utility_networks import LandmarkNetwork, PoseNetwork
+from masquerade.audit.utility_networks import GazeNetwork, LandmarkNetwork, PoseNetwork
 from masquerade.cli import common
 from masquerade.cli.common import complain, counted, one_line, out, say
 from masquerade.errors import OptionError
@@ -47,6 +47,10 @@ def audit_command(
     landmarks: Annotated[
         Path | None, typer.Option(help="Your network of 68 landmarks, ONNX.", show_default="the detector's five")
     ] = None,
+    gaze: Annotated[
+        Path | None,
+        typer.Option(help="A gaze network of the kind gaze-estimation-adas-0002.", show_default="not measured"),
+    ] = None,
     show_faces: Annotated[
         bool, typer.Option("--show-faces", help="Leave the report's pictures clear: it must be kept as the originals.")
     ] = False,
@@ -80,6 +84,7 @@ def audit_command(
         PoseNetwork(pose, engine, provider, threads) if pose else None,
         LandmarkNetwork(landmarks, engine, provider, threads) if landmarks else None,
         open_expression(engine=engine, provider=provider, threads=threads),
+        GazeNetwork(gaze, engine, provider, threads) if gaze else None,
     )
     with common.Bars(len(pairs), quiet) as bars:
         evidence = gather(
