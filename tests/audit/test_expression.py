@@ -61,6 +61,18 @@ def test_the_baselines_know_where_the_jaw_is():
         landmark_vectors(points[:, :51], jaw=True)
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 2), st.floats(-np.pi, np.pi), st.booleans())
+def test_laid_upon_a_face_the_baselines_know_no_place_no_size_and_no_roll(seed, scale, angle, jaw):
+    rng = np.random.default_rng(seed)
+    face, mean = 64 + 20 * rng.standard_normal((2, 68, 2))
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = face @ turn.T + rng.uniform(-30, 30, 2)
+    seen = landmark_vectors([face, moved, mean], jaw=jaw, onto=mean)
+    assert seen[0] == pytest.approx(seen[1], abs=1e-6)
+    assert seen[2] == pytest.approx(mean[0 if jaw else 17 :].ravel())
+    assert np.linalg.norm(seen[0] - seen[2]) <= np.linalg.norm(face - mean) + 1e-9
+
+
 def test_error_of_unit_vectors():
     up, right = np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])
     assert expression_error(up, up) == [0] and expression_error(up, -up) == [2]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masquerade.errors import InputError
+from masquerade.faces.align import estimate_similarity, transform
 
 STRANGERS = 1.12
 """Mean distance between two people's faces by the packaged embedder, on 800 of CelebA's validation faces: a unit."""
@@ -63,12 +64,14 @@ def retention(target: ArrayLike, source: ArrayLike, changed: ArrayLike) -> Reten
     )
 
 
-def landmark_vectors(points: ArrayLike, *, jaw: bool) -> NDArray[np.float64]:
+def landmark_vectors(points: ArrayLike, *, jaw: bool, onto: ArrayLike | None = None) -> NDArray[np.float64]:
     """Landmarks of aligned crops as vectors: the baseline of FSGAN that table 5.2 compares with.
 
     Args:
         points: iBUG's 68, in pixels of a crop, (n, 68, 2).
         jaw: whether the 17 points around the face belong to them.
+        onto: 68 points of a face, (68, 2), upon which each face is laid by the similarity that fits best, so that
+            place, size and roll play no part. None: points stay where they lie in the crop.
 
     Returns:
         (n, 136), or (n, 102) without the jaw.
@@ -76,7 +79,11 @@ def landmark_vectors(points: ArrayLike, *, jaw: bool) -> NDArray[np.float64]:
     all_points = np.asarray(points, np.float64)
     if all_points.ndim != 3 or all_points.shape[1:] != (68, 2):
         raise InputError(f"the baseline takes 68 landmarks of each face, not {all_points.shape}")
-    return all_points[:, 0 if jaw else _JAW :].reshape(len(all_points), -1)
+    kept = all_points[:, 0 if jaw else _JAW :]
+    if onto is not None:
+        goal = np.asarray(onto, np.float64)[0 if jaw else _JAW :]
+        kept = np.stack([transform(face, estimate_similarity(face, goal)) for face in kept])
+    return kept.reshape(len(kept), -1)
 
 
 def expression_error(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
