@@ -112,6 +112,7 @@ def test_options_that_do_not_go_together(tmp_path, media, key):
     refused("--key", key)
     refused("--keep", 30)
     refused("--fitting")
+    refused("--any-face")
     refused("--policy", "never")
     refused("--exempt", media / "face.jpg", "--only", media / "face.jpg")
     masquerade("anonymize", media / "face.png", "-o", tmp_path / "out.png", "--exempt", tmp_path / "none.jpg").refused(

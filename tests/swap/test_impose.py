@@ -67,6 +67,52 @@ def test_a_face_that_can_still_be_recognised_never_reaches_the_picture(guard, as
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
+class Reluctant:
+    """A swapper that changes nobody before it is asked for somebody so far from a person."""
+
+    side, dimensions = SIDE, 512
+
+    def __init__(self, cosine):
+        self._cosine, self.asked = cosine, []
+
+    def swap(self, crops, identities):
+        self.asked.append(identities)
+        return Swapped(
+            np.stack([c[:, ::-1] if i[0] < self._cosine else c for c, i in zip(crops, identities, strict=True)]), None
+        )
+
+
+class Known:
+    """An encoder to which everyone is the first axis."""
+
+    def embed_crops(self, crops):
+        assert crops.shape[1:] == (112, 112, 3)
+        return np.eye(1, 512, dtype=np.float32).repeat(len(crops), axis=0)
+
+
+@pytest.mark.parametrize(("cosine", "tries"), [(0.1, 1), (-0.1, 2), (-0.2, 3)])
+def test_whom_the_guard_still_knows_is_made_again_farther_away(guard, astronaut, face, cosine, tries):
+    swapper, frame = Reluctant(cosine), StillFrame(astronaut.copy())
+    task = Task(face, np.eye(2, 512, dtype=np.float32)[1])
+    assert Imposer(swapper, template(SIDE), guard, Known()).impose(frame, [task]) == [Outcome.SWAPPED]
+    assert len(swapper.asked) == tries
+    asked = np.concatenate(swapper.asked)
+    np.testing.assert_allclose(np.linalg.norm(asked, axis=1), 1, rtol=1e-6)
+    angles = np.degrees(np.arctan2(-asked[:, 0], asked[:, 1]))
+    np.testing.assert_allclose(angles, [0, 8.531, 16.699][:tries], atol=1e-3)
+
+
+def test_farther_away_than_that_nobody_is_driven(guard, astronaut, face):
+    swapper, frame = Reluctant(-0.5), StillFrame(astronaut.copy())
+    task = Task(face, np.eye(2, 512, dtype=np.float32)[1])
+    imposer = Imposer(swapper, template(SIDE), guard, Known())
+    assert imposer.impose(frame, [task]) == [Outcome.RECOGNISED]
+    assert len(swapper.asked) == 3
+    assert imposer.impose(frame, [task], again=False) == [Outcome.RECOGNISED]
+    assert len(swapper.asked) == 4
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
 def test_a_mask_that_hides_the_new_face_shows_the_old_one_to_the_guard(guard, astronaut, face):
     frame = StillFrame(astronaut.copy())
     imposer = Imposer(Made(upside_down, mask=np.float32(0.05)), template(SIDE), guard)

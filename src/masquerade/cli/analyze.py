@@ -33,7 +33,7 @@ def analyze_command(
     only: people.Only = None,
     swapper: people.Swapper = None,
     policy: people.PolicyName = None,
-    fitting: people.Fitting = False,
+    fitting: people.Fitting = None,
     vault: people.VaultFile = None,
     key: people.KeyFile = None,
     passphrase: people.Passphrase = False,

@@ -28,7 +28,7 @@ def anonymize_command(
     only: people.Only = None,
     swapper: people.Swapper = None,
     policy: people.PolicyName = None,
-    fitting: people.Fitting = False,
+    fitting: people.Fitting = None,
     defence: common.Defences = None,
     vault: people.VaultFile = None,
     key: people.KeyFile = None,

@@ -16,7 +16,6 @@ from masquerade.media import atomic_output, make_folder, open_image, open_video
 from masquerade.models import asset, fetch
 from masquerade.pipeline.anonymize import Settings, anonymize
 from masquerade.pipeline.batch import Result
-from masquerade.pipeline.people import Wishes
 from masquerade.pipeline.tailor import usual_treatment
 
 _TILE = 256
@@ -39,9 +38,7 @@ def demo_command(
             bars.file_done()
             results.append(result)
 
-        # Only fabricated faces can fit somebody.
-        settings = Settings(wishes=Wishes(fitting=usual_treatment().method == "swap"))
-        anonymize(sources, output, settings=settings, progress=bars.frame, tell=tell)
+        anonymize(sources, output, progress=bars.frame, tell=tell)
     for result in results:
         if result.error is not None:
             raise result.error
@@ -55,7 +52,7 @@ def demo_command(
     if not quiet:
         common.tell_licence(results, usual_treatment())
         say(f"{sheet}: the originals above, what came out below", out)
-        out.print("next: [bold]masquerade anonymize YOUR-VIDEO.mp4 -o masked.mp4 --fitting[/]", soft_wrap=True)
+        out.print("next: [bold]masquerade anonymize YOUR-VIDEO.mp4 -o masked.mp4[/]", soft_wrap=True)
 
 
 def _copy(name: str, folder: Path) -> Path:

@@ -41,7 +41,14 @@ Swapper = Annotated[
         show_default="the package's own, for --method swap",
     ),
 ]
-Fitting = Annotated[bool, typer.Option("--fitting", help="Fabricated faces of about the person's age and sex.")]
+Fitting = Annotated[
+    bool | None,
+    typer.Option(
+        "--fitting/--any-face",
+        help="Fabricated faces of about the person's age and sex, or any.",
+        show_default="fitting",
+    ),
+]
 VaultFile = Annotated[
     Path | None,
     typer.Option("--vault", help="The people whom --policy consistent remembers: biometric data.", show_default=False),
@@ -60,7 +67,7 @@ def build_wishes(
     exempt: list[Path] | None,
     only: list[Path] | None,
     policy: str | None,
-    fitting: bool,
+    fitting: bool | None,
     vault: Path | None,
     key: Path | None,
     passphrase: bool,

@@ -116,7 +116,7 @@ def cast(
     only: Sequence[Reference] = (),
     limits: Limits | None = None,
     keyring: Keyring | None = None,
-    fitting: bool = False,
+    fitting: bool | None = None,
 ) -> Casting:
     """The people of a Plan.
 
@@ -127,7 +127,7 @@ def cast(
         only: the people to replace; everyone else is kept if farther than `limits.other` from all of them.
         limits: of that encoder; needed where there are references.
         keyring: gives those who are replaced a face each; None for redaction. For one file alone.
-        fitting: faces shall fit the wearers' apparent age and sex, as far as the bank can tell.
+        fitting: faces shall fit the wearers' apparent age and sex; None: where the bank can tell.
 
     Raises:
         OptionError: there are people to exempt and people to replace only, or references without limits.
@@ -156,7 +156,8 @@ def cast(
         if keyring.policy is Policy.PER_TRACK:
             tracks = _stretches(tracks, whole=kept)
         dressed = {t.id: t.identity for t in tracks if t.identity is not None and t.id not in kept}
-        penalties = {id: keyring.bank.misfit(z) for id, z in dressed.items()} if fitting else None
+        fits = keyring.bank.probe is not None if fitting is None else fitting
+        penalties = {id: keyring.bank.misfit(z) for id, z in dressed.items()} if fits else None
         anchors = keyring.assign(dressed, penalties, bystanders=[known[id] for id in sorted(kept)])
         # Whom nobody knows is a person all the same, and each of their tracks one of its own.
         anchors |= keyring.assign_unknown([t.id for t in tracks if t.identity is None])

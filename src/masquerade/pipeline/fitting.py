@@ -75,7 +75,7 @@ def fit(path: Path, plan: Plan, tailor: "Tailor", director: Director, *, progres
 def _knows(imposer: Imposer, identity: Embedding, looks: Sequence[_Look]) -> bool:
     """Whether the guard knows the person in any of these frames."""
     return any(
-        imposer.impose(StillFrame(look.pixels.copy()), [Task(look.face, identity)]) == [Outcome.RECOGNISED]
+        imposer.impose(StillFrame(look.pixels.copy()), [Task(look.face, identity)], again=False) == [Outcome.RECOGNISED]
         for look in looks
     )
 

@@ -31,7 +31,7 @@ class Wishes:
         policy: gives a fabricated face to everyone who is replaced; None to nobody, which is enough for redaction.
         vault: of the policy `consistent`, and of no other.
         keep: how long the vault remembers a newcomer; None for ever.
-        fitting: fabricated faces fit their wearers' apparent age and sex.
+        fitting: fabricated faces fit their wearers' apparent age and sex; None: where the bank can tell.
     """
 
     exempt: tuple[Path, ...] = ()
@@ -39,7 +39,7 @@ class Wishes:
     policy: Policy | None = None
     vault: Vault | None = None
     keep: timedelta | None = KEEP
-    fitting: bool = False
+    fitting: bool | None = None
 
     def dressing(self) -> "Wishes":
         """The same, with a fabricated face for everyone who is replaced; through one video where nothing was said."""
@@ -87,7 +87,7 @@ class Director:
         self.remarks = Remarks()
         if wishes.exempt and wishes.only:
             raise OptionError("people to exempt and people to replace only exclude each other", hint="Name one kind")
-        if wishes.policy is None and (wishes.vault is not None or wishes.fitting):
+        if wishes.policy is None and (wishes.vault is not None or wishes.fitting is not None):
             raise OptionError("only a policy gives people faces", hint=f"Choose one of {', '.join(Policy)}")
         self._bank = bank
         self._worn: Keyring | None = None

@@ -95,7 +95,10 @@ class Tailor:
         self.bank = open_bank(bank, encoder=self.encoder)
         guard = EncoderGuard(open_encoder("guard"))
         behind = Defended(self.swapper, defences) if defences else self.swapper
-        self._imposer = Imposer(behind, self.swapper.template, guard)
+        # What answers with the opposite is driven away from people by its training already.
+        self._imposer = Imposer(
+            behind, self.swapper.template, guard, self.encoder if self.swapper.answers == "swap" else None
+        )
         self._defences = tuple(map(str, defences))
 
     def wardrobe(self, plan: Plan) -> Wardrobe:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,8 +16,15 @@ from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
 from masquerade.swap.blend import blend, cut, face_mask, to_pixels
 from masquerade.types import Embedding, Face, Pixels
 
+if TYPE_CHECKING:
+    from masquerade.faces.embed import Encoder
+
 SMALLEST = 24.0
 """Pixels of a face's width below which no encoder can say whether the person is gone."""
+
+AWAY = (0.15, 0.3)
+"""Steps away from the person, for another try where the guard says no. A third as long as the identity and no longer:
+farther on, the negated embedding begins to find the person (docs/concepts/fabricated-faces.md)."""
 
 GUARD_SIDE = 112
 _BATCH = 8
@@ -79,18 +87,23 @@ class Imposer:
         swapper: makes the faces.
         template: where the five landmarks lie in its crops, (5, 2), pixels.
         guard: has the last word.
+        encoder: whose identities the swapper follows. With it, a face that the guard turns down is made again with an
+            identity a little farther away from the person (`AWAY`), as thesis 5.4 drives it away in training.
     """
 
-    def __init__(self, swapper: Swapper, template: NDArray[np.float32], guard: Guard) -> None:
-        self._swapper, self._template, self._guard = swapper, template, guard
+    def __init__(
+        self, swapper: Swapper, template: NDArray[np.float32], guard: Guard, encoder: "Encoder | None" = None
+    ) -> None:
+        self._swapper, self._template, self._guard, self._encoder = swapper, template, guard, encoder
         self._mask = face_mask(template, swapper.side)
 
-    def impose(self, canvas: Canvas, tasks: Sequence[Task]) -> list[Outcome]:
+    def impose(self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True) -> list[Outcome]:
         """Swaps the faces of one picture.
 
         Args:
             canvas: edited in place, where the outcome is `SWAPPED` and nowhere else.
-            tasks: in the order in which they are to lie upon each other.
+            tasks: in the order in which they are to lie upon each other; those that need another try come last.
+            again: whether there is one.
 
         Returns:
             An outcome for each task.
@@ -100,14 +113,35 @@ class Imposer:
         todo = [(i, found) for i, found in enumerate(cuts) if isinstance(found, _Cut)]
         for start in range(0, len(todo), _BATCH):
             some = todo[start : start + _BATCH]
-            crops = np.stack([old.crop.transpose(2, 0, 1) for _, old in some])
-            try:
-                made = self._swapper.swap(crops, np.stack([tasks[i].identity for i, _ in some]))
-            except EngineError:
+            identities = np.stack([tasks[i].identity for i, _ in some])
+            self._wear(canvas, some, identities, tasks, outcomes)
+            if not again or self._encoder is None:
                 continue
-            for place, (i, old) in enumerate(some):
-                outcomes[i] = self._write(canvas, old, made, place, tasks[i].seed)
+            for step in AWAY:
+                left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
+                if not left:
+                    break
+                people = self._encoder.embed_crops(np.stack([some[place][1].before for place in left]))
+                turned = turned_away(identities[left], people, step)
+                self._wear(canvas, [some[place] for place in left], turned, tasks, outcomes)
         return outcomes
+
+    def _wear(
+        self,
+        canvas: Canvas,
+        some: Sequence[tuple[int, "_Cut"]],
+        identities: NDArray[np.float32],
+        tasks: Sequence[Task],
+        outcomes: list[Outcome],
+    ) -> None:
+        """One batch; says in `outcomes` what became of each."""
+        crops = np.stack([old.crop.transpose(2, 0, 1) for _, old in some])
+        try:
+            made = self._swapper.swap(crops, identities)
+        except EngineError:
+            return
+        for place, (i, old) in enumerate(some):
+            outcomes[i] = self._write(canvas, old, made, place, tasks[i].seed)
 
     def _cut(self, canvas: Canvas, face: Face) -> "_Cut | Outcome":
         if face.landmarks is None or face.box.width < SMALLEST:
@@ -147,6 +181,12 @@ class Imposer:
             return Outcome.RECOGNISED
         canvas.write(old.x, old.y, after)
         return Outcome.SWAPPED
+
+
+def turned_away(identities: NDArray[np.float32], people: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+    """Identities a, farther from the people z: (a − step · z) / |a − step · z|, row by row, all of shape (n, d)."""
+    moved = identities - step * people
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
 
 
 def _seen_from(matrix: Matrix, x: int, y: int) -> Matrix:
