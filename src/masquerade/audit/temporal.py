@@ -89,7 +89,7 @@ def people_over_time(
     Raises:
         InputError: the video cannot be read to its end.
     """
-    sampled = _sampled(plan, min_face)
+    sampled = sampled_faces(plan, min_face)
     rows: list[dict[int, list[NDArray[np.float32]]]] = [{} for _ in encoders]
     with open_video(path) as reader:
         for frame in reader:
@@ -102,8 +102,13 @@ def people_over_time(
     return [[np.stack(seen) for seen in vectors.values()] for vectors in rows]
 
 
-def _sampled(plan: Plan, min_face: float) -> dict[int, dict[int, Points]]:
-    """For each sampled frame the landmarks of the people who are looked at in it, by their number."""
+def sampled_faces(plan: Plan, min_face: float) -> dict[int, dict[int, Points]]:
+    """For each sampled frame the landmarks of the people who are looked at in it, by their number.
+
+    Args:
+        plan: of the video.
+        min_face: as for `people_over_time`.
+    """
     sampled: dict[int, dict[int, Points]] = {}
     for person in plan.people:
         detected = [

@@ -22,6 +22,7 @@ from masquerade.cli import (
     models,
     prepare,
     render,
+    reproduce,
     survey,
     train,
     vault,
@@ -53,6 +54,7 @@ app.command("doctor")(doctor.doctor_command)
 app.command("prepare")(prepare.prepare_command)
 app.command("train")(train.train)
 app.command("attack")(attack.attack_command)
+app.command("reproduce")(reproduce.reproduce_command)
 app.add_typer(models.app, name="models")
 app.add_typer(bank.app, name="bank")
 app.add_typer(vault.app, name="vault")
