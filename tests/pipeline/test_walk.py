@@ -5,9 +5,12 @@ import pytest
 from PIL import Image
 
 from masquerade.errors import FaceError, InputError
+from masquerade.faces.detect import detect_everywhere
+from masquerade.faces.embed import open_encoder
 from masquerade.pipeline import Anonymizer, Settings, analyze, anonymize
 from masquerade.pipeline.batch import MANIFEST
 from masquerade.plan import Treatment
+from masquerade.swap.impose import Outcome
 from masquerade.types import Face
 
 from ..scenes import FACE, background, placed, write_clip
@@ -123,10 +126,38 @@ class TestAnonymizer:
         crop = astronaut[66:196, 160:290]
         assert (anonymizer.crop(crop)[30:110, 30:100] == [0, 255, 0]).all()
 
-    def test_the_picture_handed_in_is_not_changed(self, astronaut):
+    def test_the_picture_handed_in_is_not_changed(self, astronaut, detector):
         before = astronaut.copy()
-        Anonymizer()(astronaut, boxes=[tuple(FACE)])
+        assert (Anonymizer(detector=detector)(astronaut) != before).any()
         assert (astronaut == before).all()
+
+    def test_everyone_gets_a_fabricated_face_and_keeps_it_under_a_number(self, astronaut, detector):
+        anonymizer = Anonymizer(detector=detector)
+        dim = (astronaut * 0.8).astype(np.uint8)
+        face = anonymizer.detect(astronaut)[0]
+        guard, encoder = open_encoder("guard"), open_encoder()
+
+        def seen(picture, **people):
+            made = anonymizer(picture, faces=[face], **people)
+            after = detect_everywhere(detector, made)[0]
+            assert after.score > 0.6  # where a blurred face is not found
+            [before], [now] = (guard.embed(shown, [face.landmarks]) for shown in (picture, made))
+            assert 1 - before @ now > guard.threshold(1e-3)
+            return encoder.embed(made, [face.landmarks])[0]
+
+        first, again = seen(astronaut, people=[7]), seen(dim, people=[7])
+        assert 1 - first @ again < 0.3
+        assert 1 - first @ seen(dim, people=[8]) > encoder.threshold(1e-3)
+        assert 1 - first @ seen(dim) > encoder.threshold(1e-3)
+        assert anonymizer.outcomes == {Outcome.SWAPPED: 4}
+
+    def test_who_is_known_by_a_box_alone_is_redacted(self, astronaut, detector):
+        anonymizer = Anonymizer(detector=detector)
+        face = anonymizer.detect(astronaut)[0]
+        blurred = Anonymizer(Treatment(method="blur"))(astronaut, boxes=[tuple(face.box)])
+        np.testing.assert_array_equal(anonymizer(astronaut, boxes=[tuple(face.box)]), blurred)
+        with pytest.raises(FaceError, match="1 faces handed in, but 2 numbers"):
+            anonymizer(astronaut, faces=[face], people=[1, 2])
 
     def test_deep_pictures_stay_deep(self, astronaut):
         deep = astronaut.astype(np.uint16) * 257
@@ -146,13 +177,13 @@ class TestAnonymizer:
     )
     def test_what_is_no_face_is_refused(self, astronaut, given):
         with pytest.raises(FaceError):
-            Anonymizer()(astronaut, **given)
+            Anonymizer(Treatment())(astronaut, **given)
 
     @pytest.mark.parametrize("picture", [np.zeros((9, 9)), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8), "x"])
     def test_what_is_no_picture_is_refused(self, picture):
         with pytest.raises(FaceError):
-            Anonymizer()(picture, boxes=[(0, 0, 5, 5)])
+            Anonymizer(Treatment())(picture, boxes=[(0, 0, 5, 5)])
 
     def test_a_crop_that_is_not_square_is_refused(self, astronaut):
         with pytest.raises(FaceError, match="square"):
-            Anonymizer().crop(astronaut[:100])
+            Anonymizer(Treatment()).crop(astronaut[:100])

@@ -1,16 +1,21 @@
 """The walk for those who bring their own frames, boxes, landmarks or aligned crops."""
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
-from masquerade.errors import FaceError, OptionError
+from masquerade.errors import BankError, FaceError
 from masquerade.faces.align import template
 from masquerade.faces.detect import Detector, detect_everywhere, open_detector
-from masquerade.identity import START_SCORE
+from masquerade.identity import START_SCORE, Keyring
 from masquerade.media import StillFrame
+from masquerade.pipeline.fitting import EXCHANGES
+from masquerade.pipeline.tailor import tailor_for, usual_treatment
 from masquerade.plan import Treatment
 from masquerade.swap import Redactor
+from masquerade.swap.impose import Outcome, Task
 from masquerade.types import Box, Face, Pixels, Points
 
 
@@ -18,12 +23,16 @@ class Anonymizer:
     """Replaces faces in single pictures held in memory.
 
     Args:
-        treatment: how faces are replaced; the default blurs. "swap" is for files, where the guard has a person's whole
-            way before it.
+        treatment: how faces are replaced; the default puts a fabricated face on everyone, or blurs where the package
+            brings no swapper. Who cannot wear one, and whoever is known by a box alone, is redacted.
         detector: finds faces when none are handed in; opened on first use if not given.
 
+    Attributes:
+        outcomes: faces that should have worn another, over all pictures, by what became of them; all but
+            `Outcome.SWAPPED` were redacted.
+
     Raises:
-        OptionError: the treatment is "swap".
+        OptionError, WeightsError, EngineError, BankError: as `Tailor`.
 
     Example:
         >>> anonymizer = masquerade.Anonymizer()  # doctest: +SKIP
@@ -31,11 +40,13 @@ class Anonymizer:
     """
 
     def __init__(self, treatment: Treatment | None = None, *, detector: Detector | None = None) -> None:
-        treatment = treatment or Treatment()
-        if treatment.method == "swap":
-            raise OptionError("single pictures in memory are redacted, not swapped", hint="Use masquerade.anonymize")
+        treatment = treatment or usual_treatment()
         self._redactor = Redactor(treatment)
         self._detector = detector
+        self._tailor = tailor_for(treatment, None, ())
+        self._keyring = None if self._tailor is None else Keyring(self._tailor.bank)
+        self._dressed: set[int] = set()
+        self.outcomes: Counter[Outcome] = Counter()
 
     def detect(self, image: Pixels) -> list[Face]:
         """Finds faces at every scale.
@@ -59,6 +70,7 @@ class Anonymizer:
         faces: Sequence[Face] | None = None,
         boxes: Sequence[tuple[float, float, float, float]] | None = None,
         landmarks: Sequence[Points] | None = None,
+        people: Sequence[int] | None = None,
     ) -> Pixels:
         """Returns a copy of the picture with every face replaced.
 
@@ -67,9 +79,13 @@ class Anonymizer:
             faces: where they are, if known; otherwise they are detected, unless boxes or landmarks are given.
             boxes: (x1, y1, x2, y2) in pixels, may reach outside the picture.
             landmarks: five points each, shape (5, 2), in pixels; the box is derived from them.
+            people: a number for each face handed in, in the order of these arguments: who has the same number has the
+                same fabricated face in every picture that this object is given. Without, everyone has a new one each
+                time.
 
         Raises:
-            FaceError: the picture has another shape or type, or a box or landmark is not finite or has no extent.
+            FaceError: the picture has another shape or type, a box or landmark is not finite or has no extent, or
+                there are more or fewer numbers than faces.
         """
         frame = StillFrame(_checked(image).copy())
         todo = list(faces or ())
@@ -77,7 +93,10 @@ class Anonymizer:
         todo += [Face(box_around(points), 1.0, points) for points in landmarks or ()]
         if faces is None and boxes is None and landmarks is None:
             todo = self.detect(image)
-        for face in todo:
+        if people is not None and len(people) != len(todo):
+            raise FaceError(f"{len(todo)} faces handed in, but {len(people)} numbers of people")
+        # Redaction comes last: what it covers, no swap beside it may bring back.
+        for face in self._wear(frame, todo, people):
             self._redactor.replace(frame, face)
         return frame.samples
 
@@ -94,6 +113,39 @@ class Anonymizer:
         if crop.shape[1] != side:
             raise FaceError(f"an aligned crop is square, this one is {crop.shape[1]} x {side}")
         return self(crop, landmarks=[template(side)])
+
+    def _wear(self, frame: StillFrame, faces: Sequence[Face], people: Sequence[int] | None) -> list[Face]:
+        """Puts faces on whom it can; returns those who are left to redact."""
+        if self._tailor is None:
+            return list(faces)
+        tailor, bank = self._tailor, self._tailor.bank
+        keyring, dressed = (Keyring(bank), set[int]()) if people is None else (self._keyring, self._dressed)
+        assert keyring is not None
+        who = {n: f for n, f in zip(people or range(len(faces)), faces, strict=True) if f.landmarks is not None}
+        rest = [face for face in faces if not any(face is one for one in who.values())]
+        picture = frame.thumbnail(frame.width, frame.height)
+        points = [face.landmarks for face in who.values() if face.landmarks is not None]
+        own = dict(zip(who, tailor.encoder.embed(picture, points), strict=True))
+        try:
+            anchors = keyring.assign(own, {n: bank.misfit(z) for n, z in own.items()} if bank.probe else None)
+        except BankError:  # so many people, and no face left
+            self.outcomes[Outcome.FAILED] += len(who)
+            return list(faces)
+        for number, face in who.items():
+            # Whoever is new tries on other faces first; whoever is not keeps theirs.
+            for again in (True,) if number in dressed else (*[False] * EXCHANGES, True):
+                identity = anchors[number].condition(tailor.swapper.answers)
+                [outcome] = tailor.imposer.impose(frame, [Task(face, identity, seed=number)], again=again)
+                if outcome is not Outcome.RECOGNISED:
+                    break
+                if not again:
+                    with suppress(BankError):
+                        anchors[number] = keyring.another(number)
+            dressed.add(number)
+            self.outcomes[outcome] += 1
+            if outcome is not Outcome.SWAPPED:
+                rest.append(face)
+        return rest
 
 
 def box_around(landmarks: Points) -> Box:

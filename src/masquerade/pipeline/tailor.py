@@ -68,6 +68,7 @@ class Tailor:
         swapper: makes the faces.
         encoder: the one whose identities the swapper follows; people are tracked, and their faces chosen, by it.
         bank: of fabricated identities, the only ones that it will be given.
+        imposer: puts faces on pictures, each only after the guard has seen it.
 
     Raises:
         OptionError: there is no such swapper, or its card does not say where its identities come from.
@@ -96,7 +97,7 @@ class Tailor:
         guard = EncoderGuard(open_encoder("guard"))
         behind = Defended(self.swapper, defences) if defences else self.swapper
         # What answers with the opposite is driven away from people by its training already.
-        self._imposer = Imposer(
+        self.imposer = Imposer(
             behind, self.swapper.template, guard, self.encoder if self.swapper.answers == "swap" else None
         )
         self._defences = tuple(map(str, defences))
@@ -109,4 +110,4 @@ class Tailor:
         """
         worn = resolve(plan, self.bank)
         identities = {id: anchor.condition(self.swapper.answers) for id, anchor in worn.items()}
-        return Wardrobe(self._imposer, identities, self._defences)
+        return Wardrobe(self.imposer, identities, self._defences)
