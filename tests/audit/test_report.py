@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -215,6 +216,15 @@ def test_the_page_is_whole_offline_and_safe():
     shown = " ".join(Page(as_html(findings, faces_shown=True)).text)
     assert "Faces can be recognised on this page" in shown and "Faces can be recognised on this page" not in said
     assert "coarse on purpose" in said and "coarse on purpose" not in shown
+
+
+def test_many_files_are_told_for_what_they_are():
+    alone, two = (conclude(some, instruments("guard"), Policy()) for some in (made_up(), made_up() + made_up(seed=1)))
+    assert not any("two files" in note for note in alone.notes)
+    assert any("counts as two people" in note for note in two.notes)
+    photos = replace(made_up(), files=tuple(replace(file, kind="image") for file in made_up().files))
+    for evidence, said in ((made_up(), "at each video about 4 times a second."), (photos, "at each photo.")):
+        assert said in as_html(conclude(evidence, instruments("guard"), Policy()), faces_shown=False)
 
 
 def test_page_and_json_say_the_same():

@@ -221,13 +221,19 @@ def _uncovered(findings: Findings) -> Markup:
             else None,
             tag(
                 "p",
-                f"The audit's own detector ({findings.detector}) looked at each original about {LOOKS:g} times a "
-                "second. A face counts as left as it was where it lost no more of its fine detail than what is around "
-                f"it lost to the encoder; as sure from a score of {SURE:g}.",
+                f"The audit's own detector ({findings.detector}) looked at {_looked(findings)}. A face counts as left "
+                "as it was where it lost no more of its fine detail than what is around it lost to the encoder; as "
+                f"sure from a score of {SURE:g}.",
                 class_="soft",
             ),
         ]
     )
+
+
+def _looked(findings: Findings) -> str:
+    kinds = {file.kind for file in findings.files}
+    said = {"image": "each photo", "video": f"each video about {LOOKS:g} times a second"}
+    return " and ".join(words for kind, words in said.items() if kind in kinds)
 
 
 def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
@@ -247,7 +253,10 @@ def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
         )
         for one in findings.weakest
     ]
-    coarse = "The pictures are coarse on purpose, so that this report can be passed on; --show-faces makes them clear."
+    coarse = (
+        "The pictures are coarse on purpose, so that this report can be passed on, as far as its file names can; "
+        "--show-faces makes them clear."
+    )
     return inside(
         [
             tag("h2", "The weakest faces"),

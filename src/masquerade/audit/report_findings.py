@@ -572,6 +572,11 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
             f"For {own} of {len(evidence.files)} files no Plan was given: the audit found the people itself, and what "
             "its detector does not find, it does not miss either."
         )
+    if len(evidence.files) > 1:
+        notes.append(
+            "Who is in two files counts as two people: nobody tells the audit who is who. Where that is so, intervals "
+            "are too narrow, and a face that is taken for somebody else may be taken for the same person elsewhere."
+        )
     names = [one.name for one in recognisers if one.part == "guard"]
     if names and all(one.part != "none" for one in recognisers):
         notes.append(
