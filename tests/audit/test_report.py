@@ -227,6 +227,15 @@ def test_many_files_are_told_for_what_they_are():
         assert said in as_html(conclude(evidence, instruments("guard"), Policy()), faces_shown=False)
 
 
+def test_where_no_face_was_the_page_says_so_and_shows_no_empty_tables():
+    file = replace(made_up().files[0], faces=0, judged=0, people=0)
+    nobody = Evidence(files=(file,), vectors={"guard": (np.zeros((0, 32), np.float32),) * 2})
+    findings = conclude(nobody, instruments("guard"), Policy())
+    said = " ".join(Page(as_html(findings, faces_shown=False)).text)
+    assert findings.passed and "No face was found in what was to be protected" in said
+    assert "not measured" not in said and "How it looks" not in said
+
+
 def test_page_and_json_say_the_same():
     findings = conclude(made_up(found=0.25), instruments("guard", "driver"), Policy())
     row = json.loads(json.dumps(as_json(findings), allow_nan=False))

@@ -127,8 +127,12 @@ def as_html(findings: Findings, *, faces_shown: bool = False) -> str:
                 "Whether anonymized faces still look the same way and do the same. The policy need not limit these: a "
                 "face that was blurred or painted over keeps none of it, and is not meant to.",
                 findings.utility,
-            ),
-            _figures("How it looks", "Whether one can see that something was replaced.", findings.quality),
+            )
+            if findings.faces
+            else None,
+            _figures("How it looks", "Whether one can see that something was replaced.", findings.quality)
+            if findings.faces
+            else None,
             _limits(findings),
             _sources(findings),
         ]
@@ -140,7 +144,9 @@ def _verdict(findings: Findings) -> Markup:
     broken = [check for check in findings.checks if not check.passed]
     looked = sum(file.looks for file in findings.files)
     people = len({line.person for line in findings.timelines})
-    if findings.passed:
+    if findings.passed and not findings.faces:
+        said = "No face was found in what was to be protected, so nothing else could be checked."
+    elif findings.passed:
         said = "Nothing was found that the policy forbids."
     else:
         said = (
@@ -148,9 +154,10 @@ def _verdict(findings: Findings) -> Markup:
         )
     scope = (
         f"{_counted(findings.faces, 'face was', 'faces were')} found in {_counted(looked, 'frame', 'frames')} of "
-        f"{_counted(len(findings.files), 'original', 'originals')}. Recognisers could judge {findings.judged} of them, "
-        f"of {_counted(people, 'person', 'people')}."
+        f"{_counted(len(findings.files), 'original', 'originals')}."
     )
+    if findings.faces:
+        scope += f" Recognisers could judge {findings.judged} of them, of {_counted(people, 'person', 'people')}."
     return inside(
         [
             tag(
@@ -392,7 +399,7 @@ def _limits(findings: Findings) -> Markup:
 def _sources(findings: Findings) -> Markup:
     files_ = [
         [
-            inside([file.output, tag("small", f"of {file.original}")]),
+            inside([file.name, tag("small", f"of {file.original}, made: {file.output}")]),
             str(file.frames),
             str(file.looks),
             str(file.faces),

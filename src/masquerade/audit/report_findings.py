@@ -591,7 +591,10 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
 
 
 def _not_measured(instruments: Instruments) -> list[str]:
-    missing = ["attacks that train a network to undo the change"]
+    missing = [
+        "attacks that train a network to undo the change: against swapped faces ours succeed, whatever is said above "
+        "(masquerade attack)"
+    ]
     if instruments.gaze is None:
         missing.append("gaze (name a network with --gaze)")
     if instruments.expression is None:

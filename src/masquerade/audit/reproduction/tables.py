@@ -233,8 +233,12 @@ def _defended(setting: Setting, seen: Seen) -> tuple[list[Cells], list[str]]:
 
 
 def _thresholds(found: Sequence[Anonymized]) -> str:
+    """Who looked, and at what."""
     limits = ", ".join(f"{name} below {t:.3f}" for name, t in {one.recogniser: one.threshold for one in found}.items())
-    return f"Recogniser. Ours: {_recognisers(found)}; cosine distances of {limits}, a FAR of {FAR:g}."
+    return (
+        f"Recogniser. Ours: {_recognisers(found)}; cosine distances of {limits}, a FAR of {FAR:g}. "
+        "Every swap counts, also those that the product would redact because its guard still knows the person."
+    )
 
 
 def _attacker(setting: Setting) -> str:
