@@ -99,6 +99,28 @@ def test_a_tiny_run_learns_to_see_laughter_and_goes_on_where_it_stopped(place, m
     assert [line["loss"] for line in log(place)] == [line["loss"] for line in lines]
 
 
+def test_a_run_may_begin_where_another_ended(place):
+    recipe = read_recipe(place / "tiny.toml")
+    where = {"data": place, "teachers": place, "work": place / "runs", "workers": 0}
+    first = train_expression(recipe, **where)
+    still = recipe.model_copy(
+        update={
+            "name": "more",
+            "learning_rate": 1e-12,
+            "weight_decay": 0.0,
+            "loss": recipe.loss.model_copy(update={"recognised": 3.0}),
+            "schedule": recipe.schedule.model_copy(update={"epochs": 1.0}),
+        }
+    )
+    more = train_expression(still, **where, start=place / "runs" / "tiny" / "checkpoint.pt")
+    for one, other in zip(first.parameters(), more.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+    line = json.loads((place / "runs" / "more" / "log.jsonl").read_text().splitlines()[0])
+    parts = {name: getattr(still.loss, name) * line[name] for name in ("contrast", "classes", "geometry", "likeness")}
+    assert line["recognised"] >= 0
+    assert line["loss"] == pytest.approx(sum(parts.values()) + 3 * line["recognised"], rel=1e-5)
+
+
 def test_an_epoch_shows_every_face_once_and_people_stay_together():
     faces = np.zeros((24, 128, 128, 3), np.uint8)
     people = np.concatenate([np.repeat(np.arange(4), 4), 4 + np.arange(8)])

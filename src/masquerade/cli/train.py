@@ -14,7 +14,9 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
     start: Annotated[
         Path | None,
-        typer.Option(help="What a new run begins with: exported weights or, but for encoders, another's checkpoint."),
+        typer.Option(
+            help="What a new run begins with: exported weights (not of expressions) or a checkpoint (not of encoders)."
+        ),
     ] = None,
     swapper: Annotated[
         Path | None, typer.Option(help="What an attack is trained against: an exported swapper or a run's checkpoint.")
@@ -39,7 +41,7 @@ def train(
     if isinstance(read, EncoderRecipe):
         train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
     elif isinstance(read, ExpressionRecipe):
-        train_expression(read, data=data, teachers=teachers, work=work, workers=workers)
+        train_expression(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
     elif isinstance(read, AffectNetRecipe):
         train_affectnet(read, data=data, work=work, workers=workers)
     elif isinstance(read, AttackRecipe):

@@ -22,8 +22,9 @@ from masquerade.nets.expression import Expression, ExpressionEmbedder, Projectio
 from masquerade.train import engine
 from masquerade.train.augment import degraded
 from masquerade.train.data import Epochs, FaceSet, inputs, read_archive
+from masquerade.train.expression_export import averaged_expression
 from masquerade.train.expression_labels import AFFECT, Labels, read_labels, without_identity
-from masquerade.train.losses.expression import alike, likeness, soft_classes
+from masquerade.train.losses.expression import alike, likeness, recognised, soft_classes
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
 from masquerade.train.recipe import ExpressionLoss, ExpressionRecipe, Schedule
 
@@ -137,12 +138,14 @@ class ExpressionTraining:
         weigh: ExpressionLoss = self._loss
         surest = classes.max(1)
         labels = torch.where(surest.values >= weigh.certain, surest.indices, -1)
+        wanted = likeness(classes, geometry)
         contrast = supcon(projected, labels, weights=self._weights, people=people, temperature=weigh.temperature)
         losses = {
             "contrast": with_affect(contrast, said.affect, classes @ self._affect),
             "classes": soft_classes(said.classes, classes, self._weights),
             "geometry": functional.smooth_l1_loss(said.geometry, geometry),
-            "likeness": alike(said.embedding, likeness(classes, geometry)),
+            "likeness": alike(said.embedding, wanted),
+            "recognised": recognised(said.embedding, wanted, labels, people),
         }
         losses["loss"] = torch.stack([getattr(weigh, name) * value for name, value in losses.items()]).sum()
         return losses
@@ -222,7 +225,7 @@ def express(network: nn.Module, faces: NDArray[np.uint8], device: torch.device, 
 
 
 def train_expression(
-    recipe: ExpressionRecipe, *, data: Path, teachers: Path, work: Path, workers: int = 1
+    recipe: ExpressionRecipe, *, data: Path, teachers: Path, work: Path, workers: int = 1, start: Path | None = None
 ) -> nn.Module:
     """Train as the recipe says, resuming what `work` holds of an earlier run; returns the averaged network.
 
@@ -232,6 +235,7 @@ def train_expression(
         teachers: folder of the networks that make them.
         work: gets `cache/` (shared between recipes) and a folder of the recipe's name.
         workers: processes that degrade faces.
+        start: checkpoint of another run, whose averaged network a new run begins with.
     """
     cache = work / "cache"
     archives = [(recipe.data.labelled, True), *((name, False) for name in recipe.data.unlabelled)]
@@ -254,6 +258,8 @@ def train_expression(
     weights = class_weights(torch.from_numpy(labels.hard(recipe.loss.certain)), len(CLASSES), limit=recipe.loss.limit)
     torch.manual_seed(recipe.seed)
     training = ExpressionTraining(recipe, weights, examination)
+    if start is not None:
+        training.modules["network"].load_state_dict(averaged_expression(start).state_dict())
     batches = ExpressionBatches(sets, people, labels, recipe.schedule, seed=recipe.seed, hardness=recipe.hardness)
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["network"]

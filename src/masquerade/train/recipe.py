@@ -405,6 +405,7 @@ class ExpressionLoss(_Strict):
         classes: weight of the cross entropy to the teacher's probabilities.
         geometry: of the error of the measures.
         likeness: of the difference between cosines and how alike faces are by classes and geometry.
+        recognised: of how much nearer one person's faces of a class are than two people's.
     """
 
     contrast: NonNegativeFloat
@@ -414,6 +415,7 @@ class ExpressionLoss(_Strict):
     classes: NonNegativeFloat
     geometry: NonNegativeFloat
     likeness: NonNegativeFloat
+    recognised: NonNegativeFloat = 0.0
 
 
 class ExpressionRecipe(_Strict):

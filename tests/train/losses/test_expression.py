@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.nets.expression import ExpressionEmbedder  # noqa: E402
-from masquerade.train.losses.expression import alike, kept, likeness, soft_classes  # noqa: E402
+from masquerade.train.losses.expression import alike, kept, likeness, recognised, soft_classes  # noqa: E402
 
 
 def some(n=7, classes=4, measures=3):
@@ -47,6 +47,31 @@ def test_alike_is_zero_for_vectors_that_have_the_cosines_and_ignores_the_diagona
     assert float(alike(vectors, wanted)) == pytest.approx(0, abs=1e-12)
     assert float(alike(vectors, wanted + torch.eye(7))) == pytest.approx(0, abs=1e-12)
     assert float(alike(vectors, wanted + 0.1)) == pytest.approx(0.01)
+
+
+def test_recognised_is_the_difference_of_means_over_pairs_of_one_class():
+    rng = np.random.default_rng(4)
+    vectors = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((30, 5))))
+    wanted = likeness(*some(30))
+    labels, people = torch.from_numpy(rng.integers(-1, 3, 30)), torch.from_numpy(rng.integers(0, 6, 30))
+    kinds = {True: [], False: []}
+    for i in range(30):
+        for j in range(30):
+            if i != j and labels[i] == labels[j] >= 0:
+                excess = float(vectors[i] @ vectors[j] - wanted[i, j])
+                kinds[bool(people[i] == people[j])].append(excess)
+    expected = (np.mean(kinds[True]) - np.mean(kinds[False])) ** 2
+    assert float(recognised(vectors, wanted, labels, people)) == pytest.approx(expected)
+
+
+def test_who_sees_only_people_is_recognised_and_who_sees_only_expressions_is_not():
+    people, labels = torch.arange(8) // 2, torch.zeros(8, dtype=torch.int64)
+    wanted = torch.full((8, 8), 0.3)
+    assert float(recognised(torch.eye(4)[people], wanted, labels, people)) == pytest.approx(1)
+    assert float(recognised(torch.eye(4)[labels], wanted, labels, people)) == pytest.approx(0)
+    alone = recognised(torch.eye(8).requires_grad_(), wanted, labels, torch.arange(8))
+    alone.backward()
+    assert alone.item() == 0
 
 
 def test_what_changes_nothing_is_kept_and_results_can_be_brought_nearer():

@@ -43,6 +43,28 @@ def alike(embedding: Tensor, wanted: Tensor) -> Tensor:
     return (embedding @ embedding.T - wanted)[others].square().mean()
 
 
+def recognised(embedding: Tensor, wanted: Tensor, labels: Tensor, people: Tensor) -> Tensor:
+    """How much nearer one person's faces of one class are than two people's, beyond what they express.
+
+    The square of the difference between the mean cosines of the two kinds of pairs, each less what it should be; 0
+    where a batch lacks one kind. Who minimises it does not see who it is, so far as distances within a class tell.
+
+    Args:
+        embedding: unit vectors (n, d).
+        wanted: (n, n), as `likeness` gives it.
+        labels: int64 (n,); a face with a negative one takes no part.
+        people: int64 (n,).
+    """
+    excess = embedding @ embedding.T - wanted
+    one_class = (labels[:, None] == labels) & (labels >= 0)
+    one_person = people[:, None] == people
+    own = excess[one_class & one_person & ~torch.eye(len(people), dtype=torch.bool, device=people.device)]
+    strangers = excess[one_class & ~one_person]
+    if not (len(own) and len(strangers)):
+        return excess.sum() * 0
+    return (own.mean() - strangers.mean()).square()
+
+
 def kept(embedder: nn.Module, target: Tensor, made: Tensor) -> Tensor:
     """How far results are from what their targets express: mean 1 − cos of the embeddings, for training swappers.
 
