@@ -24,6 +24,7 @@ def train(
 ) -> None:
     """Train the network of a recipe, on a GPU if there is one. Run it again to go on where it was stopped."""
     # Torch is heavy and an extra: only this command needs it.
+    from masquerade.train import processes  # noqa: PLC0415
     from masquerade.train.attack import train_attack  # noqa: PLC0415
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
     from masquerade.train.expression import train_expression  # noqa: PLC0415
@@ -38,13 +39,14 @@ def train(
     from masquerade.train.swapper import train_swapper  # noqa: PLC0415
 
     read = read_recipe(recipe)
-    if isinstance(read, EncoderRecipe):
-        train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
-    elif isinstance(read, ExpressionRecipe):
-        train_expression(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
-    elif isinstance(read, AffectNetRecipe):
-        train_affectnet(read, data=data, work=work, workers=workers)
-    elif isinstance(read, AttackRecipe):
-        train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
-    else:
-        train_swapper(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+    with processes.together():
+        if isinstance(read, EncoderRecipe):
+            train_encoder(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+        elif isinstance(read, ExpressionRecipe):
+            train_expression(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
+        elif isinstance(read, AffectNetRecipe):
+            train_affectnet(read, data=data, work=work, workers=workers)
+        elif isinstance(read, AttackRecipe):
+            train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
+        else:
+            train_swapper(read, data=data, teachers=teachers, work=work, workers=workers, start=start)

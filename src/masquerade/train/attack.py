@@ -27,7 +27,7 @@ from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.reconstruction import ADVERSARIES, Reconstructor
-from masquerade.train import engine
+from masquerade.train import engine, processes
 from masquerade.train.anonymizer import Anonymizer
 from masquerade.train.data import SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
 from masquerade.train.encoder import embed
@@ -370,6 +370,8 @@ def train_attack(
     averages = engine.fit(training, batches, recipe.schedule, folder, seed=recipe.seed, workers=workers)
     found = averages["generator"]
     assert isinstance(found, Generator)
+    if processes.index() > 0:
+        return found
     reconstruct = Reconstructor(found, build_encoder()).to(engine.device_of_choice())
     outcomes = archives.examination(JUDGED, teachers, thorough=True).look(
         reconstruct, anonymizer, folder / "triplets.png"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from masquerade.errors import InputError
@@ -100,8 +101,7 @@ def read_archive(archive: Path, cache: Path, *, labelled: bool, side: int = SIDE
         names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
         if not names:
             raise InputError("the archive is empty", path=archive)
-        if not decoded.is_file():
-            _decode(zipped, names, archive, decoded, side)
+        _once(decoded, lambda: _decode(zipped, names, archive, decoded, side))
     faces = np.load(decoded, mmap_mode="r")
     if faces.shape != (len(names), side, side, 3):
         raise InputError("the cache belongs to another archive", path=decoded, hint="Delete it")
@@ -124,12 +124,25 @@ def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: P
 
 def derived(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """The array stored at `path`, made and stored at the first call."""
-    if not path.is_file():
+
+    def store() -> None:
         array = make()
         with whole_file(path) as part, part.open("wb") as file:
             np.save(file, array)
+
+    _once(path, store)
     stored: NDArray[np.float32] = np.load(path)
     return stored
+
+
+def _once(path: Path, make: Callable[[], None]) -> None:
+    """Make a file where there is none. Processes that train together need it at the same time: all but one wait."""
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.is_file():
+            make()
 
 
 def inputs(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:

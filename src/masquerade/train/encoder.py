@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from masquerade.audit.verification import threshold_at_far
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
-from masquerade.train import engine
+from masquerade.train import engine, processes
 from masquerade.train.augment import degraded
 from masquerade.train.data import Epochs, FaceSet, derived, inputs, map_batches, read_archive
 from masquerade.train.export import read_encoder, settle
@@ -125,7 +125,7 @@ class EncoderTraining:
             teacher = torch.cat([said, teacher[len(said) :]])
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             embeddings = self.modules["encoder"](_network_input(faces))
-        losses = self._losses(embeddings.float(), people, teacher)
+        losses = self._losses(*map(processes.everyones, (embeddings.float(), people, teacher)))
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]

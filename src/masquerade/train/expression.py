@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import Expression, ExpressionEmbedder, Projection
-from masquerade.train import engine
+from masquerade.train import engine, processes
 from masquerade.train.augment import degraded
 from masquerade.train.data import Epochs, FaceSet, inputs, read_archive
 from masquerade.train.expression_export import averaged_expression
@@ -124,9 +124,9 @@ class ExpressionTraining:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             said = self.modules["network"](_network_input(faces))
             projected = self.modules["projection"](said.embedding)
-        losses = self._losses(
-            Expression(*(part.float() for part in said)), projected.float(), people, classes, geometry
-        )
+        said, projected = Expression(*(part.float() for part in said)), projected.float()
+        every = processes.everyones
+        losses = self._losses(Expression(*map(every, said)), *map(every, (projected, people, classes, geometry)))
         self.optimizers["adamw"].zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         self.optimizers["adamw"].step()

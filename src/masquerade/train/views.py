@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from masquerade.train import processes
 from masquerade.train.data import INPUT
 
 _TURN, _SCALE, _SHIFT = 0.07, 0.04, 0.03
@@ -22,15 +23,16 @@ class View:
     """One way to look at a batch, drawn at random (from the CPU's generator, so alike on every device)."""
 
     def __init__(self, batch: int) -> None:
+        own, batch = processes.own, batch * processes.count()
         turn = _TURN * torch.randn(batch)
         scale = torch.exp(_SCALE * torch.randn(batch))
         shift = _SHIFT * torch.randn(batch, 2, 1)
         cos, sin = scale * turn.cos(), scale * turn.sin()
         matrix = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-        self.warp = torch.cat([matrix, shift], 2)
-        self.gain = torch.exp(_CONTRAST * torch.randn(batch, 1, 1, 1) + _GAIN * torch.randn(batch, 3, 1, 1))
-        self.offset = _BRIGHTNESS * torch.randn(batch, 1, 1, 1)
-        self.grey = (torch.rand(batch, 1, 1, 1) < _GREY).float()
+        self.warp = own(torch.cat([matrix, shift], 2))
+        self.gain = own(torch.exp(_CONTRAST * torch.randn(batch, 1, 1, 1) + _GAIN * torch.randn(batch, 3, 1, 1)))
+        self.offset = own(_BRIGHTNESS * torch.randn(batch, 1, 1, 1))
+        self.grey = own((torch.rand(batch, 1, 1, 1) < _GREY).float())
         self.coarse = bool(torch.rand(()) < _COARSE)
 
     def __call__(self, crops: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from masquerade.train import processes
+
 PUBLISHED_MARGINS = {
     "conv2_block3": 0.035144,
     "conv3_block1": 0.047970,
@@ -45,7 +47,7 @@ def ifsr(
     """
     margins = [0.0] * len(target) if margins is None else margins
     parts = [
-        functional.relu(distances(a, b).mean() - scale * margin)
+        functional.relu(processes.mean(distances(a, b).mean()) - scale * margin)
         for a, b, margin in zip(target, result, margins, strict=True)
     ]
     return sum(parts[1:], start=parts[0])

@@ -6,6 +6,8 @@ part: nobody knows their right answer.
 
 from torch import Tensor
 
+from masquerade.train import processes
+
 CEILING = 5.0
 
 
@@ -30,4 +32,4 @@ def over_same(values: Tensor, same: Tensor) -> Tensor:
     The sum is divided by the number of such pairs + 0.001, as in FaceDancer's published code.
     """
     same = same.to(values.dtype)
-    return (values * same).sum() / (same.sum() + 1e-3)
+    return processes.total((values * same).sum()) / (processes.total(same.sum()) + 1e-3)
