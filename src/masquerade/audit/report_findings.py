@@ -306,7 +306,8 @@ def _utility(sightings: Sequence[Sighting], instruments: Instruments) -> list[Fi
         Figure(
             "found",
             "Faces still found as faces",
-            "Share of the faces in whose place a detector sees one close up; redaction is meant to make this small",
+            "Share of the faces in whose place the detector sees one when it looks there alone, where small faces are "
+            "lost also in the original; redaction is meant to make this small",
             "share",
             share_of(found[0] > 0, found[1]),
             instruments.detector.name,
