@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--deface", default=shutil.which("deface"), help="its command")
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    masquerade = [sys.executable, "-m", "masquerade", "anonymize"]
+    masquerade = [sys.executable, "-m", "masquerade", "anonymize", "--method", "blur"]
     print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; ", end="")
     print(f"whole: median of {args.runs} runs, start-up included\n")
     print("| clip | size | faces a frame | decode | coarse look | redact | encode | analyze | whole | deface | ratio |")
