@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from masquerade.errors import MasqueradeError
 from masquerade.nets.expression import Classifier, Contrast, Decoder, SimSiam, build_body
-from masquerade.train import engine
+from masquerade.train import engine, processes
 from masquerade.train.data import Epochs, whole_file
 from masquerade.train.expression_affectnet import CLASSES, AffectNet, read_affectnet
+from masquerade.train.figures import drawn
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
 from masquerade.train.recipe import AffectNetRecipe, Schedule
 
@@ -123,9 +123,10 @@ class Pretraining:
         return {"loss": loss.detach()}
 
     def _contrast(self, lesson: Lesson) -> Tensor:
-        projected, affect = self.modules["head"](_features(self.modules["encoder"], lesson.faces))
-        loss = supcon(projected, lesson.classes, weights=self._weights, temperature=self._recipe.temperature)
-        return with_affect(loss, affect, lesson.affect) if self._recipe.affect else loss
+        said = self.modules["head"](_features(self.modules["encoder"], lesson.faces))
+        projected, affect, classes, truth = map(processes.everyones, (*said, lesson.classes, lesson.affect))
+        loss = supcon(projected, classes, weights=self._weights, temperature=self._recipe.temperature)
+        return with_affect(loss, affect, truth) if self._recipe.affect else loss
 
     def _simsiam(self, lesson: Lesson) -> Tensor:
         views = (_features(self.modules["encoder"], faces) for faces in (lesson.faces, lesson.again))
@@ -167,7 +168,8 @@ class Classification:
         classifier.train()
         with torch.set_grad_enabled(not self._frozen):
             features = _features(encoder, batch.faces.to(self._device, non_blocking=True))
-        loss = functional.cross_entropy(classifier(features), batch.classes.to(self._device), self._weights)
+        said, classes = map(processes.everyones, (classifier(features), batch.classes.to(self._device)))
+        loss = functional.cross_entropy(said, classes, self._weights)
         _descend(self.optimizers["adamw"], loss)
         return {"loss": loss.detach()}
 
@@ -232,20 +234,14 @@ def draw(found: Confusion, path: Path) -> None:
     Raises:
         MasqueradeError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only this needs it
-    except ImportError as error:
-        raise MasqueradeError("drawing figures needs matplotlib", hint="pip install matplotlib") from error
-    figure = Figure(figsize=(6.5, 6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(found.shares, vmin=0, vmax=1, cmap="Blues")
-    for (row, column), share in np.ndenumerate(found.shares):
-        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.5 else "black")
-    axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right")
-    axes.set_yticks(range(len(CLASSES)), CLASSES)
-    axes.set(xlabel="said", ylabel="labelled", title=f"accuracy {100 * found.figures['accuracy']:.2f} %")
-    with whole_file(path) as part:
-        figure.savefig(part, format=path.suffix.removeprefix("."))
+    with drawn(path, 6.5, 6) as figure:
+        axes = figure.add_subplot()
+        axes.imshow(found.shares, vmin=0, vmax=1, cmap="Blues")
+        for (row, column), share in np.ndenumerate(found.shares):
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.5 else "black")
+        axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right")
+        axes.set_yticks(range(len(CLASSES)), CLASSES)
+        axes.set(xlabel="said", ylabel="labelled", title=f"accuracy {100 * found.figures['accuracy']:.2f} %")
 
 
 def train_affectnet(recipe: AffectNetRecipe, *, data: Path, work: Path, workers: int = 1) -> Confusion:
@@ -282,6 +278,8 @@ def train_affectnet(recipe: AffectNetRecipe, *, data: Path, work: Path, workers:
         classification, lessons, recipe.classifier, folder / "classifier", seed=recipe.seed, workers=workers
     )
     found = confusion(classified(averages["encoder"], averages["classifier"], validation.faces), validation.classes)
+    if processes.index() > 0:
+        return found
     draw(found, folder / "confusion.svg")
     with whole_file(folder / "confusion.json") as part:
         said = {"classes": CLASSES, "counts": found.counts.tolist(), **found.figures}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masquerade.audit.verification import equal_error_rate
-from masquerade.errors import InputError, MasqueradeError
-from masquerade.train.data import whole_file
+from masquerade.errors import InputError
+from masquerade.train.figures import drawn
 from masquerade.train.losses.ifsr import block_features, distances
 
 _BINS = np.linspace(0, 1.5, 251)
@@ -101,19 +101,13 @@ def draw(blocks: Sequence[BlockDistances], path: Path) -> None:
     Raises:
         MasqueradeError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only this needs it
-    except ImportError as error:
-        raise MasqueradeError("drawing figures needs matplotlib", hint="pip install matplotlib") from error
-    figure = Figure(figsize=(15, 4), layout="constrained")
-    first, last, rates = figure.subplots(1, 3)
-    for axes, block in [(first, blocks[0]), (last, blocks[-1])]:
-        for label, values in [("c2t", block.c2t), ("c2s", block.c2s), ("negative", block.negative)]:
-            axes.hist(values.clip(_BINS[0], _BINS[-1]), _BINS, density=True, alpha=0.6, label=label)
-        axes.set(title=block.name, xlabel="cosine distance", ylabel="density")
-        axes.legend()
-    rates.plot(range(1, len(blocks) + 1), [block.equal_error_rate for block in blocks], marker="o")
-    rates.set_xticks(range(1, len(blocks) + 1), [block.name for block in blocks], rotation=60, ha="right")
-    rates.set(title="c2t against c2s", ylabel="equal error rate", ylim=(-0.02, 1.02))
-    with whole_file(path) as part:
-        figure.savefig(part, format=path.suffix.removeprefix("."))
+    with drawn(path, 15, 4) as figure:
+        first, last, rates = figure.subplots(1, 3)
+        for axes, block in [(first, blocks[0]), (last, blocks[-1])]:
+            for label, values in [("c2t", block.c2t), ("c2s", block.c2s), ("negative", block.negative)]:
+                axes.hist(values.clip(_BINS[0], _BINS[-1]), _BINS, density=True, alpha=0.6, label=label)
+            axes.set(title=block.name, xlabel="cosine distance", ylabel="density")
+            axes.legend()
+        rates.plot(range(1, len(blocks) + 1), [block.equal_error_rate for block in blocks], marker="o")
+        rates.set_xticks(range(1, len(blocks) + 1), [block.name for block in blocks], rotation=60, ha="right")
+        rates.set(title="c2t against c2s", ylabel="equal error rate", ylim=(-0.02, 1.02))
