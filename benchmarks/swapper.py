@@ -1,6 +1,7 @@
 """Is a swapper good enough to ship? One table, each figure beside its bar.
 
     python benchmarks/swapper.py --data ../shared/data --teachers ../shared/models [--swapper CARD] [--count 600]
+    python benchmarks/swapper.py --data ../shared/data --teachers ../shared/models --away [--count 200]
 
 Faces: people nobody trained on (`celeba-val-128.zip`), each given a fabricated identity of the bank as the product
 does, put through swapper, blend and guard; every figure is of what would be written if there were no guard, and how
@@ -9,6 +10,10 @@ the archive. Groups are by what networks (yaw) and the names of UTKFace's files 
 makers saw them) say.
 
 Clips: the first `--frames` frames of each, through the whole product.
+
+Away: what it costs to give a face an identity farther from the person, as the product does where the guard says no.
+An attacker ranks people by how far their photo is from the face that came out; AUC is how well that tells the person
+from strangers, by the very photo and by another one.
 
 Development only: the networks that measure are third parties', and none comes with the package. With `--count 600` and
 `--frames 120` about ten minutes on two cores.
@@ -50,7 +55,7 @@ from masquerade.pipeline.tailor import Tailor
 from masquerade.plan import Plan
 from masquerade.swap.base import Canvas
 from masquerade.swap.guard import EncoderGuard
-from masquerade.swap.impose import Imposer, Outcome, Task
+from masquerade.swap.impose import AWAY, Imposer, Outcome, Task, turned_away
 from masquerade.swap.neural import model_of
 from masquerade.train.data import FaceSet, derived, map_batches, read_archive, resized
 from masquerade.train.judge import FAR, PACKAGED_ENCODERS, landmarks, openness, recognisers
@@ -92,8 +97,8 @@ class Listener(Imposer):
         self._imposer = imposer
         self.became: dict[tuple[int, int], Outcome] = {}
 
-    def impose(self, canvas: Canvas, tasks: Sequence[Task]) -> list[Outcome]:
-        outcomes = self._imposer.impose(canvas, tasks)
+    def impose(self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True) -> list[Outcome]:
+        outcomes = self._imposer.impose(canvas, tasks, again=again)
         self.became.update({divmod(task.seed, _SEED): out for task, out in zip(tasks, outcomes, strict=True)})
         return outcomes
 
@@ -113,8 +118,11 @@ class Made:
     anchors: NDArray[np.int64]
 
 
-def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE) -> Made:
-    """Each face as the product would write it, from a crop of `side` pixels, with an identity that suits its wearer."""
+def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE, away: float = 0.0) -> Made:
+    """Each face as the product would write it, from a crop of `side` pixels, with an identity that suits its wearer.
+
+    With `away`, that identity lies so far from the wearer's (`impose.turned_away`).
+    """
     listening = Everything(EncoderGuard(open_encoder("guard")))
     imposer = Imposer(tailor.swapper, tailor.swapper.template, listening)
     members = tailor.bank.members[: max(2, len(faces) // EACH)]
@@ -126,7 +134,8 @@ def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE) -> Made:
         anchor = choose_anchor(z, members, order, window=window, apart=0.0)
         frame = StillFrame(resized(face, side).copy())
         box = Box(0.14 * side, 0.05 * side, 0.86 * side, 1.0 * side)
-        task = Task(Face(box, 1.0, template(side)), anchor.condition(tailor.swapper.answers), seed=number)
+        [identity] = turned_away(anchor.condition(tailor.swapper.answers)[None], z[None], away)
+        task = Task(Face(box, 1.0, template(side)), identity, seed=number)
         outcome = imposer.impose(frame, [task])
         assert outcome == [Outcome.SWAPPED], outcome
         made.append(resized(np.asarray(frame.samples, np.uint8), SIDE))
@@ -356,6 +365,32 @@ def measure_likeness(study: Study, judge: Judge, others: NDArray[np.int64]) -> N
     table.bar("dlib's threshold at FAR 1e-3", judge.threshold, digits=3)
 
 
+def measure_away(tailor: Tailor, options: argparse.Namespace, cache: Path) -> None:
+    """What a step away from the person does for the guard, and for whoever looks for the opposite."""
+    faces = read_archive(options.data / options.archive, cache, labelled=True)
+    alone = np.bincount(faces.people)[faces.people] == 1
+    rows = np.flatnonzero(~alone)[evenly(int((~alone).sum()), options.count)]
+    people = faces.people[rows]
+    other = [
+        int(np.flatnonzero((faces.people == who) & (np.arange(len(faces)) != row))[0])
+        for who, row in zip(people, rows, strict=True)
+    ]
+    strangers = people[:, None] != people
+    everyone = list(judges(faces, options.archive, options.teachers, cache))
+    names = [f"{what}, {one.name}" for one in everyone for what in ("ID", "¬ID", "AUC", "AUC, another photo")]
+    table = Table("step", "guard: no", *names)
+    for step in (0.0, *AWAY, 2 * AWAY[-1]):
+        made = swap_crops(tailor, faces.faces[rows], away=step)
+        cells = []
+        for one in everyone:
+            after = map_batches(one.embed, made.faces)
+            photo, another = one.known[rows], one.known[other]
+            likeness = after @ photo.T
+            cells += [f"{one.found(after, photo).mean():.3f}", f"{one.found(-after, photo).mean():.3f}"]
+            cells += [f"{auc((after * some).sum(1), likeness[strangers]):.2f}" for some in (photo, another)]
+        table.row(f"{step:g}", f"{100 * (1 - made.passed.mean()):.1f} %", *cells)
+
+
 def measure_groups(tailor: Tailor, options: argparse.Namespace, cache: Path, judge: Judge, table: Table) -> None:
     """By apparent age, sex and ethnicity."""
     faces = read_archive(options.data / UTKFACE, cache, labelled=False)
@@ -573,9 +608,13 @@ def main() -> None:
     parser.add_argument("--archive", default="celeba-val-128.zip")
     parser.add_argument("--count", type=int, default=600, help="faces of each archive; 0 for none")
     parser.add_argument("--frames", type=int, default=120, help="of each clip; 0 for no clips")
+    parser.add_argument("--away", action="store_true", help="only what a step away from the person does")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     tailor = Tailor(options.swapper)
+    if options.away:
+        measure_away(tailor, options, options.work / "cache")
+        return
     measure_speed(tailor, options)
     if options.count:
         measure_faces(tailor, options, options.work / "cache")
