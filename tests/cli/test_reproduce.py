@@ -39,4 +39,5 @@ def test_what_cannot_be_made_is_refused(album, media, tmp_path):
     masquerade("reproduce", "5.8", album).refused("bad-option", "--adversary")
     masquerade("reproduce", "5.7", tmp_path / "none").refused("bad-input", "none")
     masquerade("reproduce", "5.6", media / "clip.mp4", "--aligned").refused("bad-input", "--aligned")
+    masquerade("reproduce", "5.6", media / "clip.mp4", "--min-face", 500).refused("bad-input", "no face")
     masquerade("reproduce", "5.3", media / "clip.mp4").refused("bad-input", "one person")

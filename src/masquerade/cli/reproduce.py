@@ -34,6 +34,7 @@ def reproduce_command(
         int | None, typer.Option(min=2, help="So many photos or videos, evenly taken.", show_default="all")
     ] = None,
     aligned: common.Aligned = False,
+    min_face: common.MinFace = 0.0,
     swapper: people.Swapper = None,
     adversary: Annotated[
         Path | None,
@@ -84,7 +85,13 @@ def reproduce_command(
         seen, given = (
             None
             if one is None
-            else look(one.some(count), tailor.swapper.side, finder, lambda done, total: progress("faces", done, total))
+            else look(
+                one.some(count),
+                tailor.swapper.side,
+                finder,
+                lambda done, total: progress("faces", done, total),
+                min_face=min_face,
+            )
             for one in (targets, others)
         )
     assert seen is not None  # the data always are there

@@ -80,7 +80,9 @@ def marks_box(side: int) -> Box:
     return Box(*(side * edge for edge in _MARKED))
 
 
-def look(items: Sequence[Item], side: int, detector: Detector | None, progress: Progress) -> Seen:
+def look(
+    items: Sequence[Item], side: int, detector: Detector | None, progress: Progress, *, min_face: float = SMALLEST
+) -> Seen:
     """The faces of photos and videos.
 
     Of a photo it is the person whom it is of (`people.main_landmarks`), of a video everybody whom the tracker follows,
@@ -90,6 +92,8 @@ def look(items: Sequence[Item], side: int, detector: Detector | None, progress: 
         items: photos or videos.
         side: of the aligned crops, pixels.
         detector: finds faces; None: the photos are aligned crops already.
+        progress: told of every file.
+        min_face: of videos only faces at least so wide or high, pixels: FaceForensics++ has none that are small.
 
     Raises:
         InputError: a file cannot be read, or nobody is found at all.
@@ -99,7 +103,8 @@ def look(items: Sequence[Item], side: int, detector: Detector | None, progress: 
     files: list[str] = []
     missed = 0
     for done, item in enumerate(items, start=1):
-        found = _in_photo(item, detector) if item.path.suffix.lower() in IMAGE_FORMATS else _in_video(item, detector)
+        still = item.path.suffix.lower() in IMAGE_FORMATS
+        found = _in_photo(item, detector) if still else _in_video(item, detector, min_face)
         missed += not found
         for person, image, points in found:
             try:
@@ -121,10 +126,10 @@ def _in_photo(item: Item, detector: Detector | None) -> list[tuple[str, Faces, P
     return [] if points is None else [(item.person, image, points)]
 
 
-def _in_video(item: Item, detector: Detector | None) -> list[tuple[str, Faces, Points]]:
+def _in_video(item: Item, detector: Detector | None, min_face: float) -> list[tuple[str, Faces, Points]]:
     if detector is None:
         raise InputError("is a video, no aligned crop", path=item.path, hint="Leave --aligned out")
-    sampled = sampled_faces(analyze(item.path, detector), SMALLEST)
+    sampled = sampled_faces(analyze(item.path, detector), max(SMALLEST, min_face))
     found = []
     with open_video(item.path) as reader:
         for frame in reader:
