@@ -12,6 +12,7 @@ from masquerade.nets.expression import ExpressionEmbedder  # noqa: E402
 from masquerade.train.expression_export import (  # noqa: E402
     OUTPUTS,
     averaged_expression,
+    begun,
     export_expression,
     read_expression,
 )
@@ -57,6 +58,23 @@ def test_the_averaged_weights_of_a_checkpoint_are_exported(network, tmp_path):
     assert all(
         torch.equal(a, b) for a, b in zip(found.state_dict().values(), network.state_dict().values(), strict=True)
     )
+
+
+def test_training_goes_on_from_a_file_as_from_what_it_was_made_of(network, tmp_path):
+    export_expression(network, tmp_path / "expression.onnx")
+    seen, faces = torch.rand(32, 3, 112, 112) * 2 - 1, torch.rand(3, 3, 112, 112) * 2 - 1
+    found = begun(tmp_path / "expression.onnx", seen)
+    assert found.state_dict().keys() == network.state_dict().keys()
+    with torch.no_grad():
+        plain, expected = found(faces), read_expression(tmp_path / "expression.onnx")(faces)
+        for said, wanted in zip(plain, expected, strict=True):
+            torch.testing.assert_close(said, wanted, rtol=1e-3, atol=1e-4)
+        # What the layers have seen is what these faces are: in training they say much the same of them.
+        there, here = found(seen).embedding, found.train()(seen).embedding
+    assert (there * here).sum(1).min() > 0.98
+    torch.save({"averages": {"network": network.state_dict()}}, tmp_path / "checkpoint.pt")
+    same = begun(tmp_path / "checkpoint.pt", seen).state_dict()
+    assert all(torch.equal(same[name], value) for name, value in network.state_dict().items())
 
 
 def test_another_network_s_file_is_refused(tmp_path):

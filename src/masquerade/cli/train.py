@@ -14,9 +14,7 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
     start: Annotated[
         Path | None,
-        typer.Option(
-            help="What a new run begins with: exported weights (not of expressions) or a checkpoint (not of encoders)."
-        ),
+        typer.Option(help="What a new run begins with: exported weights or, but for encoders, another's checkpoint."),
     ] = None,
     swapper: Annotated[
         Path | None, typer.Option(help="What an attack is trained against: an exported swapper or a run's checkpoint.")

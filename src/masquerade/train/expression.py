@@ -22,7 +22,7 @@ from masquerade.nets.expression import Expression, ExpressionEmbedder, Projectio
 from masquerade.train import engine, processes
 from masquerade.train.augment import degraded
 from masquerade.train.data import Epochs, FaceSet, inputs, read_archive
-from masquerade.train.expression_export import averaged_expression
+from masquerade.train.expression_export import begun
 from masquerade.train.expression_labels import AFFECT, Labels, read_labels, without_identity
 from masquerade.train.losses.expression import alike, likeness, recognised, soft_classes
 from masquerade.train.losses.supcon import class_weights, supcon, with_affect
@@ -235,7 +235,7 @@ def train_expression(
         teachers: folder of the networks that make them.
         work: gets `cache/` (shared between recipes) and a folder of the recipe's name.
         workers: processes that degrade faces.
-        start: checkpoint of another run, whose averaged network a new run begins with.
+        start: exported weights, or a checkpoint of another run, whose averaged network a new run begins with.
     """
     cache = work / "cache"
     archives = [(recipe.data.labelled, True), *((name, False) for name in recipe.data.unlabelled)]
@@ -259,7 +259,9 @@ def train_expression(
     torch.manual_seed(recipe.seed)
     training = ExpressionTraining(recipe, weights, examination)
     if start is not None:
-        training.modules["network"].load_state_dict(averaged_expression(start).state_dict())
+        rows = np.random.default_rng(recipe.seed).choice(len(sets[0]), min(512, len(sets[0])), replace=False)
+        some = _network_input(torch.from_numpy(inputs(sets[0].faces[np.sort(rows)])))
+        training.modules["network"].load_state_dict(begun(start, some).state_dict())
     batches = ExpressionBatches(sets, people, labels, recipe.schedule, seed=recipe.seed, hardness=recipe.hardness)
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["network"]

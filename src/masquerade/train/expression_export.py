@@ -23,6 +23,7 @@ from masquerade.errors import WeightsError
 from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import SIDE, ExpressionEmbedder
 from masquerade.train.data import whole_file
+from masquerade.train.export import settle
 
 OUTPUTS = ("embedding", "classes", "affect", "geometry")
 _PREFIX = "network."
@@ -93,6 +94,36 @@ def averaged_expression(checkpoint: Path) -> ExpressionEmbedder:
     network = _untrained()
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averages"]["network"])
     return network.eval()
+
+
+def begun(path: Path, faces: Tensor) -> ExpressionEmbedder:
+    """An embedder to go on training: the averaged one of a checkpoint, or that of an exported file.
+
+    The file's has no normalisation of its own any more: it gets layers that pass values on, and then what faces have
+    there as mean and variance.
+
+    Args:
+        path: `checkpoint.pt` of a run, or what `export_expression` wrote.
+        faces: network input (n, 3, 112, 112), a few hundred.
+
+    Raises:
+        WeightsError: the exported file is of another network.
+    """
+    if path.suffix != ".onnx":
+        return averaged_expression(path)
+    network = _untrained().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.weight.data.fill_((1 + module.eps) ** 0.5)
+    into = network.state_dict()
+    for name, value in read_expression(path).state_dict().items():
+        # A layer without a bias has got that of the normalisation, which comes next in its row.
+        if name not in into:
+            row, place, _ = name.rsplit(".", 2)
+            name = f"{row}.{int(place) + 1}.bias"  # noqa: PLW2901
+        into[name].copy_(value)
+    settle(network, faces)
+    return network
 
 
 def folded(network: ExpressionEmbedder) -> ExpressionEmbedder:
