@@ -99,7 +99,8 @@ def test_a_batch_of_folders_with_one_bad_file(tmp_path, detector, astronaut):
     Image.fromarray(astronaut).save(root / "a.jpg")
     Image.fromarray(astronaut).save(root / "sub" / "b.png")
     (root / "broken.mp4").write_bytes(b"not a video")
-    results = anonymize([root], out, detector=detector)
+    settings = Settings(Treatment(method="blur"))
+    results = anonymize([root], out, settings, detector=detector)
     assert [(r.job.name, r.status) for r in results] == [
         ("a.jpg", "done"),
         ("broken.mp4", "failed"),
@@ -111,7 +112,7 @@ def test_a_batch_of_folders_with_one_bad_file(tmp_path, detector, astronaut):
         MANIFEST,
         "sub/b.png",
     ]
-    again = anonymize([root], out, detector=detector)
+    again = anonymize([root], out, settings, detector=detector)
     assert [r.status for r in again] == ["unchanged", "failed", "unchanged"]
 
 
