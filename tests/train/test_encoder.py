@@ -12,6 +12,7 @@ from masquerade.train import encoder as rooms  # noqa: E402
 from masquerade.train.data import FaceSet  # noqa: E402
 from masquerade.train.encoder import EncoderTraining, FaceBatches, mix, train_encoder  # noqa: E402
 from masquerade.train.recipe import Schedule, read_recipe, recipes  # noqa: E402
+from tests.train.archives import colours  # noqa: E402
 
 PEOPLE, EACH = 4, 6
 
@@ -70,17 +71,7 @@ save_minutes = 0.0
 
 @pytest.fixture
 def a_teacher(monkeypatch):
-    """A stand-in for third-party weights: the mean colour of each quarter, and its spread."""
-
-    def make(models):
-        def embed(faces):
-            quarters = faces.reshape(len(faces), 2, 64, 2, 64, 3).astype(np.float32)
-            found = np.concatenate([quarters.mean((2, 4)), quarters.std((2, 4))], 3).reshape(len(faces), -1) + 1
-            return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-        return embed
-
-    monkeypatch.setitem(rooms.TEACHERS, "dlib", make)
+    monkeypatch.setitem(rooms.TEACHERS, "dlib", colours)
 
 
 def log(place):

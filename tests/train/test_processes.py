@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -21,7 +20,7 @@ from masquerade.train import encoder, engine, processes  # noqa: E402
 from masquerade.train.encoder import train_encoder  # noqa: E402
 from masquerade.train.recipe import Schedule, read_recipe  # noqa: E402
 from masquerade.train.swapper import train_swapper  # noqa: E402
-from tests.train.archives import write_archives  # noqa: E402
+from tests.train.archives import colours, write_archives  # noqa: E402
 
 ENCODER = """
 name = "encoder"
@@ -96,17 +95,6 @@ from pathlib import Path
 from tests.train.test_processes import run
 run(Path(sys.argv[1]), "two")
 """
-
-
-def colours(_):
-    """A stand-in for third-party weights: the mean colour of each quarter, and its spread."""
-
-    def embed(faces):
-        quarters = faces.reshape(len(faces), 2, 64, 2, 64, 3).astype(np.float32)
-        found = np.concatenate([quarters.mean((2, 4)), quarters.std((2, 4))], 3).reshape(len(faces), -1) + 1
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-    return embed
 
 
 def run(place, work):
