@@ -1,13 +1,14 @@
 """Do the thesis's ideas work? Its comparisons at a small scale, beside the signs of its tables 5.4 and 5.5.
 
-    python benchmarks/ideas.py --data ../shared/data --teachers ../shared/models --work runs [--steps 1000] [--rows a,b]
+    python benchmarks/ideas.py --data ../shared/data --teachers ../shared/models --work runs [--steps 2000] [--rows a,b]
 
-Every row is a packaged recipe (`masquerade train`) made small: crops of 64 px, 12 channels where the thesis has 64, the
+Every row is a packaged recipe (`masquerade train`) made small: crops of 64 px, 16 channels where the thesis has 64, the
 compact discriminator with R1 every 16 steps, the package's driver as the only recogniser, four times the learning rate.
 The sources are 64 people of CelebA, whose 319 photos are also all that there is to train on: with everybody's faces
-no row had learnt anything but to copy its target after 1,000 steps. All rows see the same batches in the same order.
-IFSR is all that tells A from B; B to D differ in what skips carry and how, E from D by having no mapping network. FIVA
-is judged twice: told the target, to get away from, and told the opposite of a source, as a swapper.
+no row had learnt anything but to copy its target after 1,000 steps, with these it begins at about 450. All rows see the
+same batches in the same order. IFSR is all that tells A from B; B to D differ in what skips carry and how, E from D by
+having no mapping network. FIVA is judged twice: told the target, to get away from, and told the opposite of a source,
+as a swapper.
 
 Judged on targets nobody trained on, by networks that took no part, all crops being brought to 64 px first:
   ID          share of results that the guard, or dlib's network, places nearest to their source among the 64 people
@@ -17,8 +18,8 @@ Judged on targets nobody trained on, by networks that took no part, all crops be
   landmarks   mean distance in % of the distance of the outer eye corners, `fr_landmark`; stands for expression
   Fréchet     distance of results from targets in the 128-d space of dlib's network, x 1000; stands for FID
 
-A thousand steps of a row take about eleven minutes of one core of a server processor (AMD Zen 3), and one more for the
-judges. A row that is done is not trained again, one that was stopped goes on; all state
+A thousand steps of a row take about eleven minutes of one core of a server processor (AMD Zen 3) that does nothing
+else, and one more for the judges. A row that is done is not trained again, one that was stopped goes on; all state
 lies under --work. One seed: a sign that is smaller than two standard errors over the faces is printed as 0, and the
 others may be chance of training.
 """
@@ -266,9 +267,9 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the archives.")],
     teachers: Annotated[Path, typer.Option(help="Folder of the networks that judge.")],
     work: Annotated[Path, typer.Option(help="Folder for caches and for the rows' state.")] = Path("runs"),
-    steps: Annotated[int, typer.Option(min=2, help="Of every row.")] = 1000,
+    steps: Annotated[int, typer.Option(min=2, help="Of every row.")] = 2000,
     rows: Annotated[str, typer.Option(help="Some of them, with commas.")] = ",".join(ROWS),
-    width: Annotated[int, typer.Option(min=4, help="Channels of the generators at full size.")] = 12,
+    width: Annotated[int, typer.Option(min=4, help="Channels of the generators at full size.")] = 16,
     seed: int = 1,
     count: Annotated[int, typer.Option(min=150, help="Faces to judge.")] = 400,
 ) -> None:

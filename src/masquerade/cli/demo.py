@@ -14,7 +14,7 @@ from masquerade.cli.anonymize import describe
 from masquerade.cli.common import Bars, out, say
 from masquerade.media import atomic_output, make_folder, open_image, open_video
 from masquerade.models import asset, fetch
-from masquerade.pipeline.anonymize import Settings, anonymize
+from masquerade.pipeline.anonymize import anonymize
 from masquerade.pipeline.batch import Result
 from masquerade.pipeline.tailor import usual_treatment
 
