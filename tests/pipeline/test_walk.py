@@ -147,10 +147,10 @@ class TestAnonymizer:
             return encoder.embed(made, [face.landmarks])[0]
 
         first, again = seen(astronaut, people=[7]), seen(dim, people=[7])
-        assert 1 - first @ again < 0.3
-        assert 1 - first @ seen(dim, people=[8]) > 0.4
-        assert 1 - first @ seen(dim) > 0.4
-        assert anonymizer.outcomes == {Outcome.SWAPPED: 4}
+        assert 1 - first @ again < 0.2
+        assert 1 - first @ seen(dim, people=[8]) > 0.3
+        assert max(1 - first @ seen(dim) for _ in range(3)) > 0.3  # by chance one may be the same
+        assert anonymizer.outcomes == {Outcome.SWAPPED: 6}
 
     def test_who_is_known_by_a_box_alone_is_redacted(self, astronaut, detector):
         anonymizer = Anonymizer(detector=detector)
