@@ -5,7 +5,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from masquerade.faces.detect import Detector, detect_everywhere, detect_in_windows, iou
@@ -188,6 +188,8 @@ windows = st.lists(
 
 
 @given(windows)
+@example([Box(0.0, 0.0, 1.0, 128.0)])
+@example([Box(10.5, 20.5, 202.5, 148.5)])
 def test_windows_are_covered_as_far_as_the_picture_goes_without_reading_much_more(boxes):
     picture = Picture(np.zeros((600, 800, 3), np.uint8))
     detect_in_windows(Discs(), picture, boxes)

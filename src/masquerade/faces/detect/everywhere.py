@@ -1,5 +1,6 @@
 """Faces of every size, in pictures of every size: recall first, in bounded memory."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -206,10 +207,12 @@ _Rectangle = tuple[int, int, int, int]
 def _grown(window: Box, width: int, height: int) -> _Rectangle:
     """(x1, y1, x2, y2) around a window: large enough, of sides in steps of 64, moved and cut to lie in the picture."""
 
-    def span(low: float, high: float, length: int) -> tuple[int, int]:
-        side = min(max(int(np.ceil((high - low) / 64)) * 64, LEAST_WINDOW), length)
-        start = round(min(max((low + high - side) / 2, 0), length - side))
-        return start, start + side
+    def span(start: float, end: float, length: int) -> tuple[int, int]:
+        # Whole pixels first: else a side that is a multiple of 64 leaves a part of one out.
+        low, high = math.floor(start), math.floor(end) + 1
+        side = min(max(math.ceil((high - low) / 64) * 64, LEAST_WINDOW), length)
+        first = round(min(max((low + high - side) / 2, 0), length - side))
+        return first, first + side
 
     (x1, x2), (y1, y2) = span(window.x1, window.x2, width), span(window.y1, window.y2, height)
     return x1, y1, x2, y2
