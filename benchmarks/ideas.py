@@ -18,10 +18,10 @@ Judged on targets nobody trained on, by networks that took no part, all crops be
   landmarks   mean distance in % of the distance of the outer eye corners, `fr_landmark`; stands for expression
   Fréchet     distance of results from targets in the 128-d space of dlib's network, x 1000; stands for FID
 
-A thousand steps of a row take about eleven minutes of one core of a server processor (AMD Zen 3) that does nothing
-else, and one more for the judges. A row that is done is not trained again, one that was stopped goes on; all state
-lies under --work. One seed: a sign that is smaller than two standard errors over the faces is printed as 0, and the
-others may be chance of training.
+A thousand steps of a row take eleven to fourteen minutes of one core of a server processor (AMD Zen 3) that does
+nothing else, and one more for the judges. A row that is done is not trained again, one that was stopped goes on; all
+state lies under --work. One seed: a sign that is smaller than two standard errors over the faces is printed as 0, and
+the others may be chance of training.
 """
 
 import json

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from masquerade.audit import Moments, frechet_distance
+from masquerade.audit.reproduction.faces import fabricated
 from masquerade.audit.temporal import consistency, people_over_time
 from masquerade.audit.verification import retrieval_ranks, threshold_at_far
 from masquerade.faces.align import align, template
@@ -41,8 +42,6 @@ from masquerade.faces.detect import Detector, detect_in_windows, open_detector
 from masquerade.faces.detect.boxes import iou
 from masquerade.faces.embed import Encoder, open_encoder
 from masquerade.identity import START_SCORE, Policy
-from masquerade.identity.anchors import choose_anchor, safe_window
-from masquerade.identity.keyring import SAFETY, keyed_order
 from masquerade.media import StillFrame, open_video
 from masquerade.models import has_bfloat16, open_session
 from masquerade.models.runtime import import_openvino
@@ -66,8 +65,6 @@ Faces = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SIDE = 128
-EACH = 5
-"""Faces that wear the same fabricated identity."""
 SMALL = (64, 48, 36)
 """Sides of crops, pixels, of which small faces are made; the face is about 0.7 of it wide."""
 FEWEST = 10
@@ -110,7 +107,7 @@ class Made:
     Attributes:
         faces: RGB (n, 128, 128, 3).
         passed: what the guard let pass, (n,).
-        anchors: which of the bank each wears, (n,).
+        anchors: which fabricated identity each wears, numbers, (n,).
     """
 
     faces: Faces
@@ -125,22 +122,18 @@ def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE, away: float = 0.0
     """
     listening = Everything(EncoderGuard(open_encoder("guard")))
     imposer = Imposer(tailor.swapper, tailor.swapper.template, listening)
-    members = tailor.bank.members[: max(2, len(faces) // EACH)]
-    window = safe_window(tailor.bank.info.encoder.far_1e3, SAFETY)
     own = map_batches(tailor.encoder.embed_crops, faces)
-    made, anchors = [], []
-    for number, (face, z) in enumerate(zip(faces, own, strict=True)):
-        order = keyed_order(b"of a benchmark", str(number).encode(), len(members))
-        anchor = choose_anchor(z, members, order, window=window, apart=0.0)
+    chosen = fabricated(tailor, own, list(map(str, range(len(faces)))))
+    _, anchors = np.unique(chosen, axis=0, return_inverse=True)
+    made = []
+    for number, (face, identity) in enumerate(zip(faces, turned_away(chosen, own, away), strict=True)):
         frame = StillFrame(resized(face, side).copy())
         box = Box(0.14 * side, 0.05 * side, 0.86 * side, 1.0 * side)
-        [identity] = turned_away(anchor.condition(tailor.swapper.answers)[None], z[None], away)
-        task = Task(Face(box, 1.0, template(side)), identity, seed=number)
-        outcome = imposer.impose(frame, [task])
+        condition = identity if tailor.swapper.answers == "swap" else -identity
+        outcome = imposer.impose(frame, [Task(Face(box, 1.0, template(side)), condition, seed=number)])
         assert outcome == [Outcome.SWAPPED], outcome
         made.append(resized(np.asarray(frame.samples, np.uint8), SIDE))
-        anchors.append(anchor.member)
-    return Made(np.stack(made), np.array(listening.passed), np.array(anchors))
+    return Made(np.stack(made), np.array(listening.passed), anchors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +353,11 @@ def measure_likeness(study: Study, judge: Judge, others: NDArray[np.int64]) -> N
     first, second = np.triu_indices(len(results), 1)
     same = made.anchors[first] == made.anchors[second]
     pairs = (1 - results @ results.T)[first, second]
-    table.bar("one identity on different people told from others (AUC, dlib)", auc(pairs[same], pairs[~same]), digits=3)
-    table.bar("distance of one identity on different people (dlib; threshold below)", pairs[same].mean(), digits=3)
+    if same.any():
+        table.bar(
+            "one identity on different people told from others (AUC, dlib)", auc(pairs[same], pairs[~same]), digits=3
+        )
+        table.bar("distance of one identity on different people (dlib; threshold below)", pairs[same].mean(), digits=3)
     table.bar("dlib's threshold at FAR 1e-3", judge.threshold, digits=3)
 
 

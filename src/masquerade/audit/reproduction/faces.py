@@ -202,14 +202,15 @@ def fabricated(tailor: Tailor, vectors: Vectors, subjects: Sequence[str]) -> Vec
         vectors: the faces in its encoder's eyes, (n, d).
         subjects: of each who it counts as: who counts as one gets one face, chosen for the mean of their vectors.
     """
-    window = safe_window(tailor.bank.info.encoder.far_1e3, SAFETY)
+    bank = tailor.bank
+    window = safe_window(bank.info.encoder.far_1e3, SAFETY)
     names, who = np.unique(subjects, return_inverse=True)
     worn = []
     for number, name in enumerate(names):
         mean = vectors[who == number].mean(axis=0)
-        order = keyed_order(_SECRET, str(name).encode(), len(tailor.bank.members))
-        anchor = choose_anchor(
-            (mean / np.linalg.norm(mean)).astype(np.float32), tailor.bank.members, order, window=window, apart=0.0
-        )
+        z = (mean / np.linalg.norm(mean)).astype(np.float32)
+        order = keyed_order(_SECRET, str(name).encode(), len(bank.members))
+        penalty = bank.misfit(z) if bank.probe else None
+        anchor = choose_anchor(z, bank.members, order, window=window, apart=0.0, penalty=penalty)
         worn.append(anchor.face)
     return np.stack(worn)[who]
