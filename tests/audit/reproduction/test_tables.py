@@ -11,6 +11,7 @@ from masquerade.audit.reproduction.faces import fabricated, put_on
 from masquerade.audit.reproduction.swapping import measure_retention, measure_swaps, swap_among
 from masquerade.errors import InputError, OptionError
 from masquerade.faces.align import template
+from masquerade.identity import open_bank
 from masquerade.swap.base import Swapped
 from masquerade.swap.defences import Defence
 
@@ -86,7 +87,10 @@ def tailor(**how):
     members = np.array([[1, 1, 1], [-1, -1, -1], [1, -1, 1], [-1, 1, -1]], np.float32) / np.sqrt(3)
     info = SimpleNamespace(encoder=SimpleNamespace(far_1e3=0.3))
     return SimpleNamespace(
-        name="painter", swapper=Painter(**how), encoder=Stripes(), bank=SimpleNamespace(members=members, info=info)
+        name="painter",
+        swapper=Painter(**how),
+        encoder=Stripes(),
+        bank=SimpleNamespace(members=members, info=info, probe=None),
     )
 
 
@@ -197,3 +201,13 @@ def test_the_published_tables_are_whole():
     assert list(PUBLISHED) == [f"5.{i}" for i in range(2, 9)]
     for published in PUBLISHED.values():
         assert {len(row) for row in published.rows} == {len(published.columns)}
+
+
+def test_fabricated_faces_fit_age_and_sex_where_the_bank_can_tell():
+    bank = open_bank()
+    people = bank.members[[3, 1000]]  # they have ages and sexes, too
+    worn = fabricated(SimpleNamespace(bank=bank), people, ["a", "b"])
+    for z, face in zip(people, worn, strict=True):
+        [member] = np.flatnonzero((bank.members == face).all(axis=1))
+        misfit = bank.misfit(z)
+        assert misfit[member] <= np.quantile(misfit, 0.1)
