@@ -6,7 +6,7 @@ from itertools import product
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from masquerade.errors import FaceError, OptionError
@@ -67,6 +67,7 @@ def test_only_the_face_changes_and_all_of_it(method, shape, size, dtype):
     feather=st.one_of(st.just(0.0), st.floats(0.01, 1)),
     shape=st.sampled_from(SHAPES),
 )
+@example(corner=(0.0, 0.99999), size=(1.0, 1.0), margin=0.99999, feather=0.0, shape="box")
 def test_mask_is_one_in_the_core_and_feathers_outwards_only(corner, size, margin, feather, shape):
     (x, y), (width, height) = corner, size
     box, size = Box(x, y, x + width, y + height), (90, 110)

@@ -35,6 +35,9 @@ CELLS_ACROSS = 6
 SMALLEST_CELL = 3
 """Pixels. A mosaic of cells of one or two pixels would be the picture itself, so tiny faces get fewer cells."""
 
+_ROUNDING = 1e-6
+"""Masks are of single precision, so a pixel that lies beyond their edge by so small a share may be in them."""
+
 _BAND = 32_768
 """Pixels blended at a time, so that what lies between stays in the processor's cache."""
 
@@ -100,8 +103,9 @@ def window(
         FaceError: the box is not finite or is empty.
     """
     (x, half_w), (y, half_h) = _core(box, margin)
-    x1, x2 = _span(x, half_w * (1 + feather), frame_width)
-    y1, y2 = _span(y, half_h * (1 + feather), frame_height)
+    reach = (1 + feather) * (1 + _ROUNDING)
+    x1, x2 = _span(x, half_w * reach, frame_width)
+    y1, y2 = _span(y, half_h * reach, frame_height)
     return (x1, y1, x2 - x1, y2 - y1) if x1 < x2 and y1 < y2 else None
 
 
