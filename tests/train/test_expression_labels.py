@@ -14,6 +14,7 @@ from masquerade.train.expression_labels import (  # noqa: E402
     AFFECT,
     Labels,
     Teacher,
+    read_geometry,
     read_labels,
     store,
     teacher_classes,
@@ -34,7 +35,9 @@ def test_labels_go_by_name_so_that_a_part_of_an_archive_finds_its_own(tmp_path):
     store(tmp_path / "train.expression.npz", everybody, classes)
     store(tmp_path / "train.geometry.npz", everybody, geometry)
     faces = read_archive(tmp_path / "train.zip", tmp_path / "cache", labelled=True)
+    alone = read_geometry("train.zip", faces, tmp_path, tmp_path / "cache", tmp_path)
     labels = read_labels("train.zip", faces, tmp_path, tmp_path / "cache", tmp_path)
+    assert np.array_equal(alone, labels.geometry)
     assert labels.classes == pytest.approx(classes[4:0:-1], abs=1e-3)
     assert labels.geometry == pytest.approx(geometry[4:0:-1], abs=1e-3)
     store(tmp_path / "train.geometry.npz", everybody[:-2], geometry[:-2])

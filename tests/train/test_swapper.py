@@ -182,6 +182,38 @@ def test_what_lies_in_front_of_a_face_is_marked_and_turned_faces_come_more_often
             assert (elsewhere < 60).mean() > 0.97
 
 
+def test_narrow_eyes_come_more_often_and_a_share_is_shown_through_a_veil():
+    rng = np.random.default_rng(1)
+    faces = np.stack([cv2.resize(rng.integers(0, 256, (4, 4, 3), np.uint8), (128, 128)) for _ in range(6)])
+    fine = (40 * (np.indices((128, 128)).sum(0) // 2 % 2)).astype(np.uint8)[None, ..., None]
+    faces = faces // 2 + fine
+    sets, vectors = [FaceSet(faces, np.full(6, -1))], unit(rng, 6)
+    data = SwapperData(faces=[], validation="", narrow=2, veiled=0.5, jitter=False)
+    eyes = np.array([0.3, 0.1, 0.25, 0.21, 0.4, 0.23], np.float32)
+    made = SwapBatches(sets, vectors, data, Schedule(epochs=12.0, batch=5), seed=1, eyes=eyes)
+    seen = [made[step] for step in range(len(made))]
+    rows = [np.argmax(vectors @ own.numpy()) for batch in seen for own in batch.own]
+    assert [rows.count(row) for row in range(6)] == [12, 36, 12, 36, 12, 12]
+    pairs = [pair for batch in seen for pair in zip(batch.targets.numpy(), batch.seen.numpy(), strict=True)]
+    plain = [np.array_equal(target, shown) for target, shown in pairs]
+    assert 0.3 < np.mean(plain) < 0.7
+    sharp = {same: [] for same in (True, False)}
+    for (target, shown), same in zip(pairs, plain, strict=True):
+        assert (target == faces).all((1, 2, 3)).any()
+        sharp[same].append(cv2.Laplacian(shown, cv2.CV_64F).std())
+    assert min(sharp[True]) > 5 * max(sharp[False])
+
+
+def test_what_the_generator_sees_is_the_veiled_face_and_what_it_is_measured_by_is_not(place):
+    swapper, (made, _) = training(place, features=1.0), batches(same=0.5)
+    shown = []
+    swapper.modules["generator"].register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    batch = made[0]._replace(seen=torch.full_like(made[0].targets, 127))
+    losses = swapper.step(batch)
+    assert float(shown[0].abs().max()) < 0.01
+    assert float(losses["features"]) > 0.1 and float(losses["reconstruction"]) > 0.1
+
+
 def test_batches_show_every_target_once_an_epoch_each_with_a_stranger():
     made, vectors = batches()
     assert len(made) == 20

@@ -69,20 +69,29 @@ def read_labels(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Pa
         cache: folder of what is derived from them.
         teachers: folder of `fr_expression.onnx` and `face_landmark.tflite`.
     """
+    return Labels(
+        _of_kind(
+            "expression", name, faces, data, cache, lambda some: teacher_classes(teachers / "fr_expression.onnx", some)
+        ),
+        read_geometry(name, faces, data, cache, teachers),
+    )
+
+
+def read_geometry(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Values:
+    """`Labels.geometry` alone, of which the teacher of the classes need not be here; see `read_labels`."""
+    return _of_kind("geometry", name, faces, data, cache, lambda some: _measured(teachers, some))
+
+
+def _of_kind(
+    kind: str, name: str, faces: FaceSet, data: Path, cache: Path, make: Callable[[NDArray[np.uint8]], Values]
+) -> Values:
     with zipfile.ZipFile(data / name) as zipped:
         names = sorted(one for one in zipped.namelist() if not one.endswith("/"))
-
-    def of(kind: str, make: Callable[[NDArray[np.uint8]], Values]) -> Values:
-        stored = f"{Path(name).stem}.{kind}.npz"
-        path = data / stored if (data / stored).is_file() else cache / stored
-        if not path.is_file():
-            store(path, names, make(faces.faces))
-        return _of_names(path, names)
-
-    return Labels(
-        of("expression", lambda some: teacher_classes(teachers / "fr_expression.onnx", some)),
-        of("geometry", lambda some: _measured(teachers, some)),
-    )
+    stored = f"{Path(name).stem}.{kind}.npz"
+    path = data / stored if (data / stored).is_file() else cache / stored
+    if not path.is_file():
+        store(path, names, make(faces.faces))
+    return _of_names(path, names)
 
 
 def store(path: Path, names: list[str], values: Values) -> None:

@@ -134,6 +134,9 @@ class SwapperData(_Strict):
         poor: share of targets as a poor camera shows them.
         covered: share of targets with something in front of the face, which has to stay.
         turned: how many more times an epoch holds a target whose yaw is above 25 degrees.
+        narrow: how many more times it holds one whose eyes are nearly shut, or hidden by dark glasses.
+        veiled: share of targets that the network is shown at 8 to 16 pixels a side, so that it can stand behind the
+            defence that does the same.
         jitter: whether crops move as if other landmarks had aligned them; not where a network is told where those are.
         people: for a network whose identities are numbers: how many. They are the people with the most pictures, and
             the sources; 0 for all other networks.
@@ -146,6 +149,8 @@ class SwapperData(_Strict):
     poor: Share = 0.0
     covered: Share = 0.0
     turned: NonNegativeInt = 0
+    narrow: NonNegativeInt = 0
+    veiled: Share = 0.0
     jitter: bool = True
     people: NonNegativeInt = 0
 
@@ -185,6 +190,7 @@ class SwapperLoss(_Strict):
         area: of the generator's mask.
         light: low-resolution colour.
         expression: how far mouth and eyes are open and shaped, by a face mesh that judges nothing later.
+        features: eyes and mouth at half resolution, but for the mean colour around them.
         surroundings: the picture beside the face.
         r1: gradient penalty of the discriminator, every `r1_every` steps.
     """
@@ -208,6 +214,7 @@ class SwapperLoss(_Strict):
     area: NonNegativeFloat = 0.0
     light: NonNegativeFloat = 0.0
     expression: NonNegativeFloat = 0.0
+    features: NonNegativeFloat = 0.0
     surroundings: NonNegativeFloat = 0.0
     r1: NonNegativeFloat = 0.0
     r1_every: PositiveInt = 16

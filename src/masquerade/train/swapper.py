@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from masquerade.errors import InputError
+from masquerade.faces.expression import MEASURES
 from masquerade.identity.bank import IdentityModel, fit_distribution
 from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
@@ -24,6 +25,7 @@ from masquerade.nets.facedancer import Discriminator as FaceDancerDiscriminator
 from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.patches import PatchDiscriminator
+from masquerade.swap.defences import low_resolution
 from masquerade.train import engine
 from masquerade.train.augment import covered, poor
 from masquerade.train.conditions import conditions
@@ -40,6 +42,7 @@ from masquerade.train.data import (
     resized,
 )
 from masquerade.train.export import read_encoder, read_generator
+from masquerade.train.expression_labels import read_geometry
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial, reconstruction
 from masquerade.train.losses.anonymity import repulsion
@@ -50,7 +53,7 @@ from masquerade.train.losses.feature_matching import attribute_matching, weak_fe
 from masquerade.train.losses.identity import identity
 from masquerade.train.losses.ifsr import ifsr
 from masquerade.train.losses.perceptual import perceptual
-from masquerade.train.losses.scene import light, surroundings
+from masquerade.train.losses.scene import features, light, surroundings
 from masquerade.train.mesh import FaceMesh, convert
 from masquerade.train.recipe import Discriminator, Schedule, SwapperData, SwapperLoss, SwapperRecipe
 from masquerade.train.recognisers import DriverRecogniser, FeatureRecogniser, Recogniser
@@ -63,6 +66,10 @@ _COLUMNS = 12
 """Faces in a sample grid."""
 TURNED = 25.0
 """Degrees of yaw from which on a face is rare and hard."""
+NARROW = 0.22
+"""Height by width of the eyes below which they are nearly shut, or cannot be seen; of CelebA's faces 3 in 100."""
+VEILS = (8, 16)
+"""Sides of the coarsest and the finest veil."""
 
 Vectors = NDArray[np.float32]
 
@@ -78,6 +85,7 @@ class Swaps(NamedTuple):
         same: (n,), True where the source is the target.
         given: what the generator is told of the sources: `wanted`, or their numbers, one-hot.
         front: where something lies in front of a face, uint8 (n, side, side), 0 or 255.
+        seen: what the generator is shown of the targets, as these.
     """
 
     step: int
@@ -87,6 +95,7 @@ class Swaps(NamedTuple):
     same: Tensor
     given: Tensor
     front: Tensor
+    seen: Tensor
 
 
 class Numbered(NamedTuple):
@@ -129,6 +138,7 @@ class SwapBatches(Dataset[Swaps]):
         side: int = SIDE,
         people: Numbered | None = None,
         yaws: Vectors | None = None,
+        eyes: Vectors | None = None,
     ) -> None:
         self._sets, self._side, self._people = sets, side, people
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
@@ -138,6 +148,8 @@ class SwapBatches(Dataset[Swaps]):
         rows = np.arange(len(embeddings))
         if yaws is not None:
             rows = np.concatenate([rows, np.repeat(np.flatnonzero(np.abs(yaws) > TURNED), data.turned)])
+        if eyes is not None:
+            rows = np.concatenate([rows, np.repeat(np.flatnonzero(eyes < NARROW), data.narrow)])
         self._epochs = Epochs(rows, schedule.batch, schedule.epochs, seed)
         if not self._epochs.an_epoch:
             raise InputError(f"{len(embeddings)} faces do not fill a batch of {schedule.batch}")
@@ -158,7 +170,8 @@ class SwapBatches(Dataset[Swaps]):
             wanted, given = self._people.vectors[numbers], one_hot(numbers, len(self._people.rows))
         views = [self._view(self._face(row), rng) for row in rows]
         targets, front = np.stack([view for view, _ in views]), np.stack([front for _, front in views])
-        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given, front)))
+        seen = np.stack([veiled(target, rng) if rng.random() < self._data.veiled else target for target in targets])
+        return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given, front, seen)))
 
     def _view(self, face: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A target, and where something lies in front of it."""
@@ -207,6 +220,12 @@ def jittered(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(face, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
+
+
+def veiled(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The face as `swap.defences.low_resolution` shows it to a swapper, the veil drawn."""
+    shown: NDArray[np.uint8] = low_resolution(face[None], int(rng.integers(*VEILS, endpoint=True)))[0]
+    return shown
 
 
 def build_generator(recipe: SwapperRecipe) -> Generator:
@@ -267,20 +286,20 @@ class SwapperTraining:
 
     def step(self, batch: Swaps) -> Mapping[str, Tensor]:
         targets = _network_input(batch.targets.to(self._device, non_blocking=True))
-        own, wanted, same, given, front = (part.to(self._device, non_blocking=True) for part in batch[2:])
+        own, wanted, same, given, front, seen = (part.to(self._device, non_blocking=True) for part in batch[2:])
         generator, judge = self.modules["generator"], self.modules["discriminator"]
         told = conditions(self._generator, len(targets), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
-            made, mask = generator(targets, given, **told)
+            made, mask = generator(_network_input(seen), given, **told)
             made = made.float()
             # What the judge says of the targets serves twice: here to be matched, below to be learnt from.
             of_targets = _scales(judge(targets))
             judge.requires_grad_(False)
             of_made = _scales(judge(made))
             judge.requires_grad_(True)
-            recognised, seen = self._recognised(targets, made, own, wanted, same)
+            recognised, found = self._recognised(targets, made, own, wanted, same)
             # Back to the target: FIVA gets away from whom the result shows, all others are given the target.
-            back = seen if self._loss.counterfactual else own
+            back = found if self._loss.counterfactual else own
             formulas: dict[str, Callable[[], Tensor]] = {
                 "adversarial": lambda: _sum(self._generator_game(maps[-1].float()) for maps in of_made),
                 "matching": lambda: weak_feature_matching(of_targets, of_made, self._loss.matched),
@@ -292,6 +311,7 @@ class SwapperTraining:
                 "area": lambda: mask_area(mask),
                 "light": lambda: light(targets, made),
                 "expression": lambda: self._expressed(targets, made),
+                "features": lambda: features(targets, made),
                 "surroundings": lambda: surroundings(targets, made, front.float() / 255),
             }
             losses = recognised | {name: formula() for name, formula in formulas.items() if getattr(self._loss, name)}
@@ -480,6 +500,9 @@ def train_swapper(
     yaws = None
     if recipe.data.turned:
         yaws = np.concatenate([yaws_of(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
+    eyes = None
+    if recipe.data.narrow:
+        eyes = np.concatenate([eyes_of(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
     validation = read_archive(data / recipe.data.validation, cache, labelled=True, side=side)
     torch.manual_seed(recipe.seed)
     generator = build_generator(recipe)
@@ -508,6 +531,7 @@ def train_swapper(
         side=recipe.side,
         people=people,
         yaws=yaws,
+        eyes=eyes,
     )
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["generator"]
@@ -555,6 +579,11 @@ def yaws_of(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) 
     stored = f"{Path(name).stem}.yaw.npy"
     path = data / stored if (data / stored).is_file() else cache / stored
     return derived(path, lambda: poses(teachers / "fr_pose.onnx", at_side(faces.faces, SIDE))[:, 0])
+
+
+def eyes_of(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Vectors:
+    """How far the eyes are open, (n,): one of the measures that the expression embedder learns, kept where they are."""
+    return read_geometry(name, faces, data, cache, teachers)[:, MEASURES.index("eyes open")]
 
 
 def _shown(faces: FaceSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

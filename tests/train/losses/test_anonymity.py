@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.train.losses.anonymity import repulsion  # noqa: E402
-from masquerade.train.losses.scene import light, outside, surroundings  # noqa: E402
+from masquerade.train.losses.scene import features, light, outside, surroundings  # noqa: E402
 
 
 def at(*degrees):
@@ -40,6 +40,25 @@ def test_light_sees_means_of_places_and_no_detail():
     texture = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
     assert float(light(target, target + 0.2 * texture)) == pytest.approx(0, abs=1e-6)
     assert float(light(target, target + 0.1)) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_features_see_an_eye_shut_and_neither_skin_nor_pores_nor_a_beard():
+    rng = torch.Generator().manual_seed(1)
+    target = torch.rand(2, 3, 128, 128, generator=rng) - 0.5
+    assert float(features(target, target + torch.tensor([0.3, 0.1, -0.2])[:, None, None])) == pytest.approx(0, abs=1e-6)
+    fine = torch.zeros_like(target)
+    fine[..., ::2, ::2], fine[..., 1::2, 1::2] = 0.2, -0.2
+    assert float(features(target, target + fine)) == pytest.approx(0, abs=1e-6)
+    bearded = target.clone()
+    bearded[:, :, 120:] = -1
+    assert float(features(target, bearded)) == 0
+    # Landmarks of the crop: eyes at (43.8, 59.1) and (84.0, 58.9), the middle of the mouth at (64.2, 105.5).
+    changes = [(slice(57, 62), slice(40, 48)), (slice(57, 62), slice(80, 88)), (slice(103, 108), slice(58, 70))]
+    for rows, columns in changes:
+        changed = target.clone()
+        changed[0, :, rows, columns] -= 0.5
+        assert float(features(target, changed)) > 0.003
+        assert float(features(target, changed)) == pytest.approx(float(features(changed, target)))
 
 
 def test_surroundings_are_the_corners_and_not_the_face():

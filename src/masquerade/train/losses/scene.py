@@ -1,8 +1,14 @@
-"""What around and on the face is nobody's identity and must stay: its light and colour, and the picture beside it."""
+"""What around and on the face is nobody's identity and stays: light, what eyes and mouth do, the picture beside it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from masquerade.faces.align import template
+
+_HALVES = ((0.11, 0.065), (0.11, 0.065), (0.17, 0.10))
+"""Half the width and height of the boxes about the eyes and the mouth, in parts of the crop's side."""
 
 
 def light(target: Tensor, result: Tensor, places: int = 8) -> Tensor:
@@ -14,6 +20,27 @@ def light(target: Tensor, result: Tensor, places: int = 8) -> Tensor:
     return functional.l1_loss(
         functional.adaptive_avg_pool2d(result, places), functional.adaptive_avg_pool2d(target, places)
     )
+
+
+def features(target: Tensor, result: Tensor) -> Tensor:
+    """How differently eyes and mouth look, but for the mean colour around them: lids, gaze, teeth, glasses' rims.
+
+    The mean absolute difference in three boxes of the aligned crop at half its resolution, from which each box's mean
+    is taken: whose skin it is does not count, and what is finer (lashes, the iris' pattern) neither.
+
+    Args:
+        target, result: aligned crops (n, 3, side, side).
+    """
+    apart = functional.avg_pool2d(result - target, 2)
+    side = apart.shape[-1]
+    eye, other_eye, _, *corners = template(side)
+    boxes = []
+    for centre, half in zip((eye, other_eye, np.mean(corners, 0)), _HALVES, strict=True):
+        first, last = np.rint(centre - side * np.array(half)), np.rint(centre + side * np.array(half))
+        (left, top), (right, bottom) = first.astype(int).tolist(), last.astype(int).tolist()
+        box = apart[:, :, top : bottom + 1, left : right + 1]
+        boxes.append((box - box.mean((2, 3), keepdim=True)).abs().mean())
+    return torch.stack(boxes).mean()
 
 
 def surroundings(target: Tensor, result: Tensor, front: Tensor | None = None) -> Tensor:
