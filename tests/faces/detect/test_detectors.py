@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from masquerade.errors import FaceError, OptionError, WeightsError
+from masquerade.errors import EngineError, FaceError, OptionError, WeightsError
 from masquerade.faces.detect import (
     DETECTORS,
     SCRFD,
@@ -67,6 +67,15 @@ def test_pictures_of_any_sizes_give_the_same_together_as_alone():
     for image, faces in zip(images, together, strict=True):
         (alone,) = detector.detect([image])
         assert [list(face.box) for face in faces] == [list(face.box) for face in alone]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 3])
+def test_a_network_that_gives_no_numbers_does_not_pass_for_a_picture_without_faces(broken):
+    maps = [np.zeros((1, channels, 8, 16), np.float32) for channels in (1, 2, 2, 10)]
+    maps[broken][..., 3, 5] = np.nan
+    detector = CenterFace(constant({str(number): values for number, values in enumerate(maps)}))
+    with pytest.raises(EngineError, match="not finite"):
+        detector.detect([blank()])
 
 
 def test_no_face_in_black_and_none_in_no_picture():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from masquerade.errors import FaceError, WeightsError
+from masquerade.errors import EngineError, FaceError, WeightsError
 from masquerade.faces.detect.boxes import Floats, non_maximum_suppression
 from masquerade.types import Box, Face
 
@@ -95,6 +95,11 @@ class Detector(ABC):
 
         Returns:
             For each picture its faces, with boxes (which may reach outside) and landmarks in its pixels.
+
+        Raises:
+            FaceError: a picture of another shape or type.
+            EngineError: the engine failed, or the network gave numbers that are not finite: no score is then above any
+                threshold, and a picture full of faces would pass for one without.
         """
         return [self._detect(image) for image in images]
 
@@ -107,6 +112,8 @@ class Detector(ABC):
             raise FaceError(f"detectors want RGB pictures of uint8, not {image.shape} of {image.dtype}")
         feed = self._prepare(image)
         outputs = self.session.run({self.session.inputs[0].name: feed})
+        if not all(np.isfinite(output).all() for output in outputs.values()):
+            raise EngineError(f"the detector {self.name} gave numbers that are not finite for a picture")
         found = self._decode(outputs, feed.shape[3], feed.shape[2])
         sure = np.flatnonzero(found.scores >= self.threshold)
         kept = sure[non_maximum_suppression(found.boxes[sure], found.scores[sure], self.overlap)]
