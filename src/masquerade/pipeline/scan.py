@@ -10,6 +10,7 @@ Whose faces they are is asked of an encoder, if there is one, in every look and 
 enough to tell.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -94,6 +95,7 @@ class Scanner:
         self._held: list[Look] = []  # since the last full look
         self._small: list[Face] = []  # small faces that the tiles follow
         self._since_look = self._every
+        self._looked_at = -math.inf
         self._looks = 0
         self._grey: NDArray[np.uint8] | None = None
         self._frames = 0
@@ -117,9 +119,11 @@ class Scanner:
             self._small = []
         self._held.append(look)
         self._since_look += 1
-        if look.cut or self._since_look >= self._every:
+        # The clock counts beside the frames: some containers tell a rate of thousands where thirty a second come.
+        now = look.frame.time
+        if look.cut or self._since_look >= self._every or now - self._looked_at >= 1 / _LOOKS_PER_SECOND:
             self._look()
-        if look.cut or len(self._held) >= self._full_every:
+        if look.cut or len(self._held) >= self._full_every or now - self._held[0].frame.time >= 1:
             self._look_closely()
 
     def finish(self) -> list[Track]:
@@ -141,7 +145,7 @@ class Scanner:
         newest = self._held[-1]
         newest.faces = [_scaled(face, *self._scale) for face in self._see(newest.thumbnail)]
         newest.seen = True
-        self._since_look = 0
+        self._since_look, self._looked_at = 0, newest.frame.time
         self._looks += 1
         if self._small and self._looks % _TILE_EVERY == 0:
             self._small = self._follow(newest, self._small)
