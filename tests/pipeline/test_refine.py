@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from masquerade.pipeline import analyze
 from masquerade.pipeline.refine import refine, steadied
-from masquerade.types import Provenance
+from masquerade.plan import Person, Plan, Source
+from masquerade.types import Box, Face, Provenance, TrackedFace
 
-from ..scenes import placed, write_clip
+from ..scenes import background, placed, write_clip
 
 
 def path_of(frame):
@@ -48,6 +49,35 @@ def test_a_face_that_is_not_there_stays_supposed(tmp_path, detector, astronaut):
     plan = refine(clip, analyze(clip, detector), detector)
     hidden = [t.provenance for p in plan.people for t in p.faces if 12 <= t.frame < 18]
     assert Provenance.DETECTED not in hidden
+
+
+class Finds:
+    """A detector that finds the same face everywhere, wherever it looks."""
+
+    name = "finds"
+
+    def __init__(self, face):
+        self._face = face
+
+    def detect(self, images):
+        return [[self._face] for _ in images]
+
+
+def test_nobody_supposed_takes_the_face_of_who_was_seen_beside_them(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [background(128, 128)] * 3)
+    points = np.array([[40, 40], [60, 40], [50, 50], [42, 60], [58, 60]], np.float32)
+    seen, hidden = Face(Box(30, 30, 70, 80), 0.9, points), Face(Box(48, 30, 88, 80), 0.9, points + np.float32(18))
+    people = tuple(
+        Person(id=number, faces=tuple(TrackedFace(i, face, known) for i in range(3)))
+        for number, face, known in ((1, seen, Provenance.DETECTED), (2, hidden, Provenance.EXTRAPOLATED))
+    )
+    source = Source(name="clip.mp4", sha256="0" * 64, kind="video", width=128, height=128, frames=3)
+    plan = Plan(made_by="a test", source=source, detector="finds", people=people)
+    one, other = refine(clip, plan, Finds(seen)).people
+    assert [t.face.box for t in one.faces] == [seen.box] * 3
+    assert [(t.face.box, t.provenance) for t in other.faces] == [(hidden.box, Provenance.EXTRAPOLATED)] * 3
+    (alone,) = refine(clip, plan.model_copy(update={"people": people[1:]}), Finds(seen)).people
+    assert alone.faces[0].provenance is Provenance.DETECTED
 
 
 @given(st.integers(1, 12), st.floats(-5, 5), st.floats(-5, 5))

@@ -54,9 +54,13 @@ def refine(path: Path, plan: Plan, detector: Detector, *, progress: Progress = s
     if plan.source.kind == "image":
         return plan
     wanted: dict[int, list[tuple[int, TrackedFace]]] = defaultdict(list)
+    seen: dict[int, list[Face]] = defaultdict(list)
     for person in plan.people:
         for tracked in person.faces:
-            if tracked.provenance in (Provenance.INTERPOLATED, Provenance.EXTRAPOLATED):
+            if tracked.provenance is Provenance.DETECTED:
+                seen[tracked.frame].append(tracked.face)
+            # Without landmarks it may be in several places, and what is found in one says nothing of the others.
+            elif tracked.provenance is not Provenance.MANUAL and tracked.face.landmarks is not None:
                 wanted[tracked.frame].append((person.id, tracked))
     found: dict[tuple[int, int], Face] = {}
     with open_video(path) as reader:
@@ -64,7 +68,7 @@ def refine(path: Path, plan: Plan, detector: Detector, *, progress: Progress = s
             if supposed := wanted.get(frame.index):
                 windows = [tracked.face.box.scaled(_WINDOW) for _, tracked in supposed]
                 faces = [f for f in detect_in_windows(detector, frame, windows) if f.score >= KEEP_SCORE]
-                for (owner, tracked), face in _matched(supposed, faces):
+                for (owner, tracked), face in _matched(supposed, seen[frame.index], faces):
                     found[owner, tracked.frame] = face
             progress("refine", done, plan.source.frames)
     people = tuple(_refined(person, found) for person in plan.people)
@@ -72,18 +76,21 @@ def refine(path: Path, plan: Plan, detector: Detector, *, progress: Progress = s
 
 
 def _matched(
-    supposed: Sequence[tuple[int, TrackedFace]], faces: Sequence[Face]
+    supposed: Sequence[tuple[int, TrackedFace]], seen: Sequence[Face], faces: Sequence[Face]
 ) -> Iterator[tuple[tuple[int, TrackedFace], Face]]:
-    """Which of the faces found is whose, so that together they overlap most."""
+    """Which of the faces found is whose, so that together they overlap most.
+
+    Who was seen in this frame already is found again, and is nobody whose face was only supposed beside theirs.
+    """
     if not faces:
         return
     overlap = iou_matrix(
-        np.array([list(tracked.face.box) for _, tracked in supposed], np.float32),
+        np.array([list(face.box) for face in [*(tracked.face for _, tracked in supposed), *seen]], np.float32),
         np.array([list(face.box) for face in faces], np.float32),
     )
     rows, columns = linear_sum_assignment(overlap, maximize=True)
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        if overlap[row, column] >= _SAME:
+        if row < len(supposed) and overlap[row, column] >= _SAME:
             yield supposed[row], faces[column]
 
 
