@@ -118,6 +118,7 @@ def test_scope():
     assert Scope().holds(face, 3.0)
     assert Scope(spans=(Span(start=2, end=3),)).holds(face, 3.0)
     assert not Scope(spans=(Span(start=2, end=3),)).holds(face, 3.01)
+    assert Scope(spans=(Span(start=2, end=3),)).holds(face, None), "a photo is at no time"
     assert Scope(regions=(Box(0, 0, 101, 101),)).holds(face, 0), "a face that only touches a region is replaced"
     assert not Scope(regions=(Box(0, 0, 99, 99),)).holds(face, 0)
     assert Scope(min_face=30).holds(face, 0)

@@ -122,7 +122,7 @@ class Scope(_Strict):
     """Where and when faces are replaced. Empty lists mean everywhere and always.
 
     Attributes:
-        spans: only in these spans of time.
+        spans: only in these spans of time. A photo has no time, and they say nothing of it.
         regions: only faces that touch one of these boxes.
         min_face: only faces at least this wide or high, in pixels. Manual boxes are always replaced.
     """
@@ -131,9 +131,9 @@ class Scope(_Strict):
     regions: tuple[PlanBox, ...] = ()
     min_face: float = Field(default=0.0, ge=0)
 
-    def holds(self, tracked: TrackedFace, time: float) -> bool:
-        """Whether a face in a frame at `time` seconds is to be replaced."""
-        if self.spans and not any(span.start <= time <= span.end for span in self.spans):
+    def holds(self, tracked: TrackedFace, time: float | None) -> bool:
+        """Whether a face in a frame at `time` seconds, or in a photo (None), is to be replaced."""
+        if self.spans and time is not None and not any(span.start <= time <= span.end for span in self.spans):
             return False
         box = tracked.face.box
         if self.regions and not any(
@@ -167,7 +167,7 @@ class Person(_Strict):
 
 
 class ManualBox(_Strict):
-    """A place that a person wants covered, for the whole file or from `start` to `end` seconds."""
+    """A place that a person wants covered, for the whole file or from `start` to `end` seconds; always in a photo."""
 
     box: PlanBox
     start: float = Field(default=0.0, ge=0)

@@ -127,6 +127,20 @@ def test_scope_manual_boxes_and_people_who_are_kept(clip, tmp_path):
     assert dict(report.replaced) == {"detected": 6, "manual": 6}
 
 
+def test_a_photo_has_no_time_that_could_leave_its_faces_open(photo, tmp_path):
+    out = tmp_path / "out.png"
+    plan = plan_for(
+        photo,
+        (person([0]),),
+        treatment=Treatment(method="solid"),
+        scope=Scope(spans=(Span(start=12, end=20),)),
+        manual=(ManualBox(box=Box(100, 30, 140, 80), start=1.0),),
+    )
+    assert dict(render(photo, plan, out).replaced) == {"detected": 1, "manual": 1}
+    after = np.array(Image.open(out))
+    assert after[INSIDE].max() == after[40:70, 110:130].max() == 0
+
+
 def test_a_face_wholly_outside_or_partly_outside(photo, tmp_path):
     out = tmp_path / "out.png"
     faces = [Box(-500, -500, -400, -400), Box(140, 100, 200, 170)]

@@ -180,8 +180,9 @@ class Walk:
 
     def edit(self, frame: Frame) -> None:
         todo = []
+        time = frame.time if self.plan.source.kind == "video" else None
         for person, tracked in self._faces.get(frame.index, ()):
-            if person.action == "keep" or not self.plan.scope.holds(tracked, frame.time):
+            if person.action == "keep" or not self.plan.scope.holds(tracked, time):
                 self.kept += 1
             else:
                 todo.append((person, tracked))
@@ -189,7 +190,7 @@ class Walk:
         for tracked in self._swap(frame, todo):
             self._replace(frame, tracked)
         for manual in self.plan.manual:
-            if manual.start <= frame.time and (manual.end is None or frame.time <= manual.end):
+            if time is None or (manual.start <= time and (manual.end is None or time <= manual.end)):
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
 
     def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> list[TrackedFace]:
