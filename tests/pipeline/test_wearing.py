@@ -51,6 +51,12 @@ def test_patterns(pattern, expected):
     assert worn(pattern) == expected
 
 
+@pytest.mark.parametrize("box", [Box(70, 0, 150, 80), Box(0, 0, 60, 240), Box(-90, 0, 180, 80)])
+def test_a_box_that_was_moved_or_widened_is_covered_and_not_worn_in_its_old_place(box):
+    face = Face(box, 0.9, template(80))
+    assert worn_frames(Person(id=1, anchor="a", faces=(TrackedFace(0, face, Provenance.DETECTED),))) == set()
+
+
 def test_who_moves_fast_is_not_guessed():
     assert worn("dddddiiddddd", speed=0.04) == "xxxxxxxxxxxx"
     assert worn("dddddiiddddd", speed=0.08) == "xxxxx--xxxxx"

@@ -8,7 +8,7 @@ import numpy as np
 from masquerade.faces.quality import frontality
 from masquerade.plan import Person
 from masquerade.swap.impose import SMALLEST, Outcome
-from masquerade.types import Provenance, TrackedFace
+from masquerade.types import Face, Provenance, TrackedFace
 
 BRIDGED = 3
 """Frames on end in which a face may go unseen: for so long it lies on the straight line between its neighbours."""
@@ -17,6 +17,9 @@ _STILL = 0.15
 """Faces: who moves farther meanwhile may be anywhere."""
 
 _BRIEFLY = "seen too briefly"
+
+_LARGEST = 6.0
+"""Sides of a face's box in the larger of the ways from eye to eye and from eyes to mouth; about 2.6 is usual."""
 
 BRIEF = 5
 """Frames: who is redacted before or after is not worth a face for less, which would only flash up."""
@@ -45,9 +48,20 @@ def hindrance(tracked: TrackedFace) -> str:
     """Why a face that is not in `worn_frames` is not."""
     if tracked.provenance is not Provenance.DETECTED:
         return "not seen in this frame"
-    if tracked.face.landmarks is None or tracked.face.box.width < SMALLEST:
+    if tracked.face.landmarks is None or tracked.face.box.width < SMALLEST or not _of_one_face(tracked.face):
         return str(Outcome.TOO_SMALL)
     return str(Outcome.OBLIQUE) if frontality(tracked.face.landmarks) == 0 else _BRIEFLY
+
+
+def _of_one_face(face: Face) -> bool:
+    """Whether box and landmarks speak of one face: a box that somebody moved or widened is to be covered, too."""
+    assert face.landmarks is not None
+    points, box = face.landmarks, face.box
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    x, y = (eyes + mouth) / 2
+    extent = max(np.linalg.norm(mouth - eyes), np.linalg.norm(points[1] - points[0]))
+    inside = box.x1 <= x <= box.x2 and box.y1 <= y <= box.y2
+    return bool(inside and max(box.width, box.height) <= _LARGEST * extent)
 
 
 def _seen(tracked: TrackedFace) -> bool:
