@@ -99,6 +99,35 @@ def test_shifted_frames_are_found_by_what_they_show(tmp_path, by):
         examined(one)
 
 
+@pytest.mark.parametrize("by", [-11, 5, 15])
+def test_frames_that_are_far_off_are_found_too(tmp_path, by):
+    clips = [Clip(frames=30, picture=drifting(start)) for start in (20, 20 + by)]
+    with pytest.raises(PairError, match="is shifted" if abs(by) <= 12 else "is shifted: .* 12 or more|at another time"):
+        examined(pair(tmp_path, *clips))
+
+
+def walking(by=0):
+    """A camera that stands still, before which something small goes by."""
+
+    def picture(index, width, height):
+        seen = np.full((height, width, 3), 90, np.uint8)
+        x = 4 + 2 * (index + by)
+        seen[height // 2 : height // 2 + 14, x : x + 10] = 200
+        return seen
+
+    return picture
+
+
+@pytest.mark.parametrize("by", [-3, 1, 20])
+def test_where_almost_all_stands_still_a_shift_is_found_by_what_moves(tmp_path, by):
+    size = {"frames": 26, "width": 160, "height": 120}
+    one = pair(tmp_path, Clip(picture=walking(5), **size), Clip(picture=walking(5 + by), **size))
+    with pytest.raises(PairError, match="is shifted" if abs(by) <= 12 else "at another time"):
+        examined(one)
+    coarse = {"options": {"crf": "36", "preset": "ultrafast"}}
+    assert examined(pair(tmp_path, Clip(picture=walking(5), **size), Clip(picture=walking(5), **size, **coarse))) == 26
+
+
 def test_the_same_scene_passes_though_coded_again_and_covered(tmp_path):
     def covered(index, width, height):
         picture = drifting()(index, width, height).copy()

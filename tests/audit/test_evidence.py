@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,8 +129,6 @@ def test_a_box_by_hand_covers(clips, instruments, detector):
 
 
 def test_pictures_are_coarse_unless_asked_for(clips, instruments):
-    import cv2  # noqa: PLC0415
-
     def detail(evidence):
         picture = cv2.imdecode(np.frombuffer(evidence.weakest[0].before, np.uint8), cv2.IMREAD_GRAYSCALE)
         assert picture.shape == (96, 96)
@@ -212,8 +211,13 @@ def test_what_a_face_expresses_is_measured_where_something_reads_it(clips, instr
     assert all("expression" not in one.measures for one in seen(clips, instruments, "nothing.mp4").sightings)
     untouched = [one.measures["expression"] for one in seen(clips, with_reader, "nothing.mp4").sightings]
     assert untouched and max(untouched) < 0.3
-    blurred = [one.measures for one in seen(clips, with_reader, "blur.mp4").sightings]
-    assert all(one["expression"] > 0.5 for one in blurred if "expression" in one)
+    # What keeps a face findable and not its detail: a blur would leave none in which to read anything.
+    with open_video(clips / "clip.mp4") as reader:
+        frames = [frame.thumbnail(320, 240) for frame in reader]
+    write_clip(clips / "soft.mp4", [cv2.GaussianBlur(frame, (0, 0), 4) for frame in frames])
+    softened = [one.measures for one in seen(clips, with_reader, "soft.mp4").sightings]
+    changed = [one["expression"] for one in softened if "expression" in one]
+    assert changed and min(changed) > max(untouched)
 
 
 def test_gaze_is_asked_of_upright_eyes_and_measured_where_a_network_is_named(clips, instruments, tmp_path):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, ndimage
 from skimage.color import rgb2lab
 
 from masquerade.audit.quality import (
@@ -32,6 +32,8 @@ def coded(picture, quality=70):
 def test_sharpness():
     face = texture()
     assert sharpness_kept(face, face) == 1
+    by_scipy = [ndimage.laplace(one.astype(float), mode="mirror").var() for one in (face, texture(1) // 2)]
+    assert sharpness_kept(face, texture(1) // 2) == pytest.approx(by_scipy[1] / by_scipy[0])
     assert sharpness_kept(face, cv2.GaussianBlur(face, (0, 0), 4)) < 0.1
     assert np.isnan(sharpness_kept(np.full((9, 9), 7, np.uint8), face[:9, :9]))
 
@@ -54,6 +56,21 @@ def test_a_hard_edge_is_seen_and_a_soft_one_is_not():
     assert boundary_visibility(face, hard) > 2.5
     assert 0.7 < boundary_visibility(face, soft) < 1.5
     assert np.isnan(boundary_visibility(face, face))
+
+
+def test_the_edge_by_scipy():
+    """A bright square that was set in: its band is five pixels wide about where the smoothed change passes 8 levels."""
+    face = cv2.GaussianBlur(texture(), (0, 0), 3)
+    after = face.copy()
+    after[30:80, 40:90] = np.minimum(after[30:80, 40:90].astype(int) + 60, 255)
+    change = ndimage.gaussian_filter(np.abs(after.astype(float) - face), 1.5, mode="mirror")
+    inside, five = change > 8, np.ones((5, 5))
+    band = ndimage.binary_dilation(inside, five) & ~ndimage.binary_erosion(inside, five)
+    steep = [
+        np.hypot(*(ndimage.sobel(one.astype(float), axis, mode="mirror") for axis in (0, 1)))[band].mean()
+        for one in (face, after)
+    ]
+    assert boundary_visibility(face, after) == pytest.approx(steep[1] / steep[0], rel=0.02)
 
 
 def everywhere(picture):

@@ -18,7 +18,7 @@ from masquerade.audit.policy import Limits, Policy
 from masquerade.audit.report import NOT_PROTECTED, as_html, as_json
 from masquerade.audit.report_findings import conclude
 from masquerade.audit.report_markup import Markup, tag
-from masquerade.models.cards import Threshold
+from masquerade.models.cards import Threshold, cards
 from masquerade.types import Box
 
 NASTY = "<img src=x onerror=alert(1)>&\"'.mp4"
@@ -28,11 +28,11 @@ def unit(vectors):
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def encoder(name, threshold=0.4):
+def encoder(name, threshold=0.4, sha256="ab" * 32):
     entry = Threshold(
         far=1e-3, threshold=threshold, low=threshold - 0.02, high=threshold + 0.02, pairs=9000, data="crowd"
     )
-    return SimpleNamespace(name=name, sha256="ab" * 32, calibration=(entry,))
+    return SimpleNamespace(name=name, sha256=sha256, calibration=(entry,))
 
 
 def instruments(*names, landmarks=None):
@@ -41,8 +41,9 @@ def instruments(*names, landmarks=None):
         encoders=[encoder(name) for name in names],
         pose=None,
         landmarks=landmarks,
-        expression=None,
+        expression=SimpleNamespace(name="expression", sha256="cd" * 32),
         gaze=None,
+        detector_sha256="ef" * 32,
     )
 
 
@@ -113,6 +114,49 @@ def test_faces_that_are_found_fail_and_the_driver_has_no_say():
     assert findings.timelines[0].ratio < 1 < findings.timelines[-1].ratio
     by_driver = conclude(made_up(found=0.25, names=("driver",)), instruments("driver"), Policy())
     assert broken(by_driver) == {"judged"} and by_driver.timelines == ()
+
+
+@pytest.mark.parametrize(
+    ("sha256", "part"),
+    [
+        (cards()["driver"].sha256, "trained with"),
+        ("6e524bb134157e6f9b3f2afd911fb66519a1a305b0e1022db02683a098e1ca93", "trained with"),
+        (cards()["guard"].sha256, "guard"),
+        ("ab" * 32, "none"),
+    ],
+)
+def test_who_trained_the_swapper_is_known_by_its_weights_and_not_by_its_name(sha256, part):
+    """The second is fr_feature_512d.onnx, the driver's teacher, with which `train/recipes/swapper-128.toml` trains."""
+    renamed = replace_encoder(instruments("mine"), encoder("mine", sha256=sha256))
+    findings = conclude(made_up(found=0.25, names=("mine",)), renamed, Policy())
+    [one] = findings.recognisers
+    assert (one.part, one.decides) == (part, part != "trained with")
+    assert broken(findings) == ({"id"} if one.decides else {"judged"})
+    assert any("Take that seriously" in note for note in findings.notes) is not one.decides
+
+
+def replace_encoder(some, one):
+    return SimpleNamespace(**{**vars(some), "encoders": [one]})
+
+
+def test_faces_that_nobody_followed_are_not_called_unclear():
+    file = replace(made_up().files[0], unfollowed=1)
+    notes = conclude(replace(made_up(), files=(file,)), instruments("guard"), Policy()).notes
+    assert any(note.startswith("Of 75 faces 2 are too small") for note in notes)
+    assert any(note.startswith("Of 75 faces 1 belong to nobody") for note in notes)
+
+
+def test_telling_people_apart_better_than_by_chance_is_said_though_no_threshold_is_reached():
+    """Nearest to its own original, but far beyond the threshold."""
+    evidence = made_up()
+    originals, other = evidence.vectors["guard"]
+    near = unit(0.6 * originals + unit(other - (other * originals).sum(1, keepdims=True) * originals))
+    told = replace(evidence, vectors={"guard": (originals, near)})
+    findings = conclude(told, instruments("guard"), Policy())
+    [guard] = findings.recognisers
+    assert findings.passed and guard.retrieval.id.value == 0 and guard.retrieval.rank1.value > 0.9
+    assert any("by chance for about 8 %" in note for note in findings.notes)
+    assert not any("by chance" in note for note in conclude(evidence, instruments("guard"), Policy()).notes)
 
 
 def test_by_the_interval_few_people_prove_nothing():
@@ -208,6 +252,8 @@ def test_the_page_is_whole_offline_and_safe():
         "2" * 64,
         "3" * 64,
         "ab" * 32,
+        "cd" * 32,
+        "ef" * 32,
         "gaze",
         "recognised, at 0.00 of its threshold",
     ):
@@ -252,6 +298,10 @@ def test_page_and_json_say_the_same():
     text = " ".join(Page(as_html(findings)).text)
     for name in ("value", "low", "high"):
         assert f"{100 * guard['retrieval']['id'][name]:.1f} %" in text
+    check = next(one for one in row["checks"] if one["key"] == "id")
+    assert (check["low"], check["high"]) == tuple(guard["retrieval"]["id"][end] for end in ("low", "high"))
+    after, before = guard["drift_std"]
+    assert f"standard deviation {after:.3f}" in text and f"standard deviation {before:.3f}" in text
     assert len(row["timelines"]) == 12 and len(row["timelines"][0]["times"]) == 6
     assert not {"originals", "anonymized", "vectors"} & set(re.findall(r'"(\w+)":', json.dumps(row)))
 

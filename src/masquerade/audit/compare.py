@@ -24,11 +24,15 @@ from masquerade.types import Box
 
 _SAME_TIME = 2e-3  # seconds: containers round to as little as a millisecond
 _SIDE = 96  # pixels, of the pictures that are compared
-_REACH = 2  # frames by which a shift is looked for
+_GRAIN = 3  # pixels, over which they are smoothed, so that grain is no motion
+_REACH = 12  # frames by which a shift is looked for
 _BLOCK = 24  # frames that are judged together
 _LEAST = 0.05  # of the picture must be free of faces to be compared
-_MOVED = 1.0  # grey levels: less than that from frame to frame is no motion
-_BETTER = 0.6  # so much of the difference is left where another frame is the right one
+_MOVES = 8.0  # grey levels: where the original differs by more between two frames, something moves
+_FEW = 50  # moving pixels say too little
+_BETTER = 0.4  # so much of the difference is left where another frame is the right one
+_NO_BETTER = 0.7  # so much of the difference to other frames is there where none is the right one
+_LEVELS = 3.0  # grey levels, of the moving pixels: less than that may be the encoder's
 _OTHER, _OTHER_LEVELS = 0.6, 6.0  # of the picture's own deviation, and grey levels: more is another scene
 
 
@@ -140,9 +144,12 @@ def _check_size(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> 
 class SameScene:
     """Whether both files show the same beside the faces, at the same time.
 
-    The output's frame t is compared with the original's frames t - 2 to t + 2, some frames at a time. Where another
-    frame than its own fits far better, frames were shifted; where none fits, it is another video. What does not move
-    cannot be shifted, and passes.
+    Each two frames of the original that are at most 12 apart are compared where they differ, where something moves:
+    there the output's frame must be like its own frame of the original, and not like the other one. Moving pixels alone
+    are asked, because in a picture that mostly stands still the mean over all of it would hide a shift. Where another
+    frame than its own fits far better, frames were shifted; where none fits, they were shifted farther, or it is
+    another video.
+    What does not move cannot be shifted, and passes.
 
     Args:
         pair: named in errors.
@@ -152,11 +159,10 @@ class SameScene:
 
     def __init__(self, pair: Pair, size: tuple[int, int], faces: Mapping[int, Sequence[Box]]) -> None:
         self._pair, self._size, self._faces = pair, size, faces
-        self._held: deque[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]] = deque(
-            maxlen=2 * _REACH + 1
-        )
+        self._held: deque[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]] = deque(maxlen=_REACH)
         self._frames = 0
         self._clear()
+        self._clear_motion()
 
     def add(self, before: Frame, after: Frame) -> None:
         """One more pair of frames.
@@ -165,55 +171,80 @@ class SameScene:
             PairError: the two do not show the same.
         """
         free = self._free(before.index)
-        grey = [self._grey(frame) for frame in (before, after)]
-        self._held.append((grey[0], grey[1], free))
-        self._frames += 1
+        old, new = self._grey(before), self._grey(after)
         if free.any():
-            self._own += float(np.abs(grey[0] - grey[1])[free].mean())
-            self._deviation += float(np.abs(grey[0][free] - grey[0][free].mean()).mean())
+            self._own += float(np.abs(old - new)[free].mean())
+            self._deviation += float(np.abs(old[free] - old[free].mean()).mean())
             self._count += 1
-        if len(self._held) == 2 * _REACH + 1:
-            _, middle, there = self._held[_REACH]
-            if there.any():
-                self._sums += [float(np.abs(middle - old)[there].mean()) for old, _, _ in self._held]
-                self._compared += 1
+            for shift, (earlier, made, there) in enumerate(reversed(self._held), 1):
+                moves = (np.abs(old - earlier) > _MOVES) & free & there
+                self._ask(shift, made[moves], earlier[moves], old[moves])
+                self._ask(-shift, new[moves], old[moves], earlier[moves])
+        self._held.append((old, new, free))
+        self._frames += 1
         if self._frames % _BLOCK == 0:
             self.finish()
 
+    def _ask(self, shift: int, made: NDArray[np.float32], own: NDArray[np.float32], other: NDArray[np.float32]) -> None:
+        """Moving pixels of a frame of the output, of its own of the original, and of that `shift` frames later."""
+        self._moving[shift] += made.size
+        self._to_own[shift] += float(np.abs(made - own).sum())
+        self._to_other[shift] += float(np.abs(made - other).sum())
+
     def finish(self) -> None:
-        """Judges the frames since the last time.
+        """Judges the frames since the last time, and motion since there was enough of it.
 
         Raises:
             PairError: as `add`.
         """
-        own, best = self._sums[_REACH], int(np.argmin(self._sums))
-        frames = f"frames {(self._frames - 1) // _BLOCK * _BLOCK} to {self._frames - 1}"
-        if self._sums[best] < _BETTER * own and own > _MOVED * self._compared:
-            by = best - _REACH
-            when = f"{abs(by)} {'later' if by > 0 else 'earlier'}"
-            raise PairError(
-                f"is shifted: {frames} show what the original's frames show {when}",
-                path=self._pair.output,
-                hint=_HINT,
-            )
+        self._judge_motion()
         if self._count and self._own > max(_OTHER_LEVELS * self._count, _OTHER * self._deviation):
+            first = (self._frames - 1) // _BLOCK * _BLOCK
             raise PairError(
-                f"shows something else than its original, even beside the faces ({frames})",
+                f"shows something else than its original, even beside the faces (frames {first} to {self._frames - 1})",
                 path=self._pair.output,
                 hint=_HINT,
             )
         self._clear()
 
+    def _judge_motion(self) -> None:
+        enough = self._moving >= _FEW  # index -1 is that of one frame earlier
+        if not enough.any():
+            return
+        moving, own, other = (sums[enough] for sums in (self._moving, self._to_own, self._to_other))
+        shifts = np.fft.fftfreq(2 * _REACH + 1, 1 / (2 * _REACH + 1)).round().astype(int)[enough]
+        frames = f"frames {self._since} to {self._frames - 1}"
+        best = int(np.argmin(other / np.maximum(own, 1e-9)))
+        if other[best] < _BETTER * own[best] and own[best] > _LEVELS * moving[best]:
+            by = int(shifts[best])
+            number = f"{_REACH} or more" if abs(by) == _REACH else abs(by)
+            when = f"{number} {'later' if by > 0 else 'earlier'}"
+            raise PairError(
+                f"is shifted: {frames} show what the original's frames show {when}",
+                path=self._pair.output,
+                hint=_HINT,
+            )
+        if own.sum() > _NO_BETTER * other.sum() and own.sum() > _LEVELS * moving.sum():
+            raise PairError(
+                f"does not move as its original does: {frames} show it at another time, or show something else",
+                path=self._pair.output,
+                hint=_HINT,
+            )
+        self._clear_motion()
+
     def _clear(self) -> None:
-        self._sums = np.zeros(2 * _REACH + 1)
-        self._compared = 0
         self._own = self._deviation = 0.0
         self._count = 0
+
+    def _clear_motion(self) -> None:
+        self._since = self._frames
+        self._moving, self._to_own, self._to_other = (np.zeros(2 * _REACH + 1) for _ in range(3))
 
     def _grey(self, frame: Frame) -> NDArray[np.float32]:
         scale = _SIDE / max(self._size)
         width, height = (max(8, round(side * scale)) for side in self._size)
-        return np.asarray(cv2.cvtColor(frame.thumbnail(width, height), cv2.COLOR_RGB2GRAY), np.float32)
+        grey = np.asarray(cv2.cvtColor(frame.thumbnail(width, height), cv2.COLOR_RGB2GRAY), np.float32)
+        return np.asarray(cv2.blur(grey, (_GRAIN, _GRAIN)), np.float32)
 
     def _free(self, index: int) -> NDArray[np.bool_]:
         """Where no face is; nowhere, if faces fill the picture."""

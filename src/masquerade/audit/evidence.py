@@ -33,6 +33,7 @@ from masquerade.faces.expression import ExpressionReader
 from masquerade.faces.quality import quality
 from masquerade.identity import GOOD, START_SCORE
 from masquerade.media import Frame, probe, sha256
+from masquerade.models.cards import cards
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.plan import Person, Plan
@@ -60,8 +61,24 @@ _REGION = 96  # pixels, of the crops whose quality is measured
 _SHOWN = 96  # pixels, of the report's pictures
 _HIDDEN = 6  # pixels that are left of a picture that is not to be recognised
 
-TRAINED_WITH = frozenset({"driver"})
-"""Recognisers that took part in training swappers: they believe in what they made, and never decide."""
+_TEACHER = "6e524bb134157e6f9b3f2afd911fb66519a1a305b0e1022db02683a098e1ca93"  # fr_feature_512d.onnx
+
+
+def trained_with(encoder: Encoder) -> bool:
+    """Whether a recogniser took part in training swappers: it believes in what it made, and never decides.
+
+    The driver did, and its teacher, whose file people have under any name: so these are known by their weights.
+    """
+    return encoder.name == "driver" or encoder.sha256 in (_TEACHER, _packaged("driver"))
+
+
+def is_guard(encoder: Encoder) -> bool:
+    """Whether a recogniser is the one that swapped faces are shown to before they are written, under any name."""
+    return encoder.name == "guard" or encoder.sha256 == _packaged("guard")
+
+
+def _packaged(name: str) -> str:
+    return cards()[name].sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,7 @@ class Instruments:
         encoders: recognisers, calibrated at the FAR that is asked.
         pose, landmarks: the user's own networks; None: five landmarks must do.
         gaze: the user's own network; None: gaze is not measured.
+        detector_sha256: of the detector's weights, for the report; None where they are no file.
         expression: reads what faces express; None: that is not measured.
     """
 
@@ -82,6 +100,7 @@ class Instruments:
     landmarks: LandmarkNetwork | None = None
     expression: ExpressionReader | None = None
     gaze: GazeNetwork | None = None
+    detector_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +339,7 @@ class _Examination:
     ) -> None:
         self._pair, self._with, self._thresholds = pair, instruments, thresholds
         self._show, self._silent_allowed = show_faces, silent_allowed
+        self._deciding = {encoder.name for encoder in instruments.encoders if not trained_with(encoder)}
         self._sightings: list[Sighting] = []
         self._vectors: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {
             encoder.name: ([], []) for encoder in instruments.encoders
@@ -541,7 +561,7 @@ class _Examination:
         ratios = {
             name: min(distance, 2 - distance) / self._thresholds[name]
             for name, distance in distances.items()
-            if name not in TRAINED_WITH
+            if name in self._deciding
         }
         if not ratios:
             return

@@ -90,6 +90,8 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "not_protected": list(NOT_PROTECTED),
         "policy": findings.policy.model_dump(mode="json"),
         "detector": findings.detector,
+        "detector_sha256": findings.detector_sha256,
+        "networks": [{"for": task, "name": name, "sha256": digest} for task, name, digest in findings.networks],
         "versions": dict(findings.versions),
     }
 
@@ -172,17 +174,18 @@ def _verdict(findings: Findings) -> Markup:
             tag("ul", [tag("li", note) for note in findings.notes]) if findings.notes else None,
             _table(
                 "Every limit of the policy",
-                ["", "measured", "allowed", "kept"],
+                ["", "measured", "95 % interval", "allowed", "kept"],
                 [
                     [
                         check.said,
                         _amount(check, check.value),
+                        "" if check.high is None else f"{_amount(check, check.low)} to {_amount(check, check.high)}",
                         f"{'at least' if at_least(check.key) else 'at most'} {_amount(check, check.limit)}",
                         tag("span", "yes" if check.passed else "no", class_="yes" if check.passed else "no"),
                     ]
                     for check in findings.checks
                 ],
-                numbers={1, 2},
+                numbers={1, 2, 3},
             ),
         ]
     )
@@ -317,8 +320,11 @@ def _judge(one: Recogniser) -> Markup:
         _estimated("Strangers linked between files", "what to compare that with", one.links.strangers),
     ]
     if one.drift is not None:
-        rows.append(_estimated("Change over time (M_tc)", one.drift.gloss, one.drift.estimate, ""))
-        rows.append(_estimated("Change over time of the original", "what to compare that with", one.drift.before, ""))
+        after, before = (f"standard deviation {std:.3f}" for std in one.drift_std or ())
+        rows.append(_estimated("Change over time (M_tc)", f"{one.drift.gloss}; {after}", one.drift.estimate, ""))
+        rows.append(
+            _estimated("Change over time of the original", f"what to compare that with; {before}", one.drift.before, "")
+        )
     shown = one.distribution
     return inside(
         [
@@ -414,7 +420,9 @@ def _sources(findings: Findings) -> Markup:
         ]
         for file in findings.files
     ]
-    weights = [[one.name, tag("code", one.sha256)] for one in findings.recognisers]
+    weights = [[one.name, "recogniser", tag("code", one.sha256)] for one in findings.recognisers]
+    weights.append([findings.detector, "detector", tag("code", findings.detector_sha256 or "not known")])
+    weights += [[name, task, tag("code", digest)] for task, name, digest in findings.networks]
     made = ", ".join(f"{name} {number}" for name, number in findings.versions.items())
     return inside(
         [
@@ -427,7 +435,7 @@ def _sources(findings: Findings) -> Markup:
             )
             if findings.refused
             else None,
-            _table("Recognisers, and the SHA-256 of their weights", ["name", "SHA-256"], weights),
+            _table("Networks, and the SHA-256 of their weights", ["name", "for", "SHA-256"], weights),
             tag(
                 "details",
                 tag("summary", "The policy"),
@@ -488,7 +496,8 @@ def _number(value: float, unit: str) -> str:
     elif unit == "°":
         said = f"{value:.1f}°"
     else:
-        said = f"{value:.3f} {unit}" if abs(value) < 10 else f"{value:.1f} {unit}"
+        places = 1 if abs(value) >= 10 else 3 if abs(value) >= 0.1 else 5  # kernel distances are small
+        said = f"{value:.{places}f} {unit}"
     return said.strip().replace("-", "−")
 
 

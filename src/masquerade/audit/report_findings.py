@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.audit.evidence import (
-    TRAINED_WITH,
     Evidence,
     FileEvidence,
     Instruments,
@@ -19,6 +18,8 @@ from masquerade.audit.evidence import (
     Sighting,
     Uncovered,
     Weak,
+    is_guard,
+    trained_with,
 )
 from masquerade.audit.intervals import Estimate, bootstrap, jackknife, mean_of, share_of
 from masquerade.audit.policy import AT_LEAST, Limits, Policy, kept
@@ -87,6 +88,7 @@ class Recogniser:
         far, threshold, low, high, data: when two faces match for it, with the threshold's interval, and by what faces.
         retrieval: None where no face could be judged.
         drift: M_tc of the output and, as `before`, of the original; None where nobody was seen twice.
+        drift_std: standard deviations of the same distances, of the output and of the original.
         links: between files.
         distribution: None where no face could be judged.
     """
@@ -101,6 +103,7 @@ class Recogniser:
     data: str
     retrieval: Retrieval | None
     drift: Figure | None
+    drift_std: tuple[float, float] | None
     links: Linkability
     distribution: Distribution | None
 
@@ -120,6 +123,7 @@ class Check:
         value: measured; None where nothing could be.
         limit: of the policy.
         passed: whether it is kept.
+        low, high: 95 % interval of the value; None where it is a count, or there are too few people.
     """
 
     key: str
@@ -127,6 +131,8 @@ class Check:
     value: float | None
     limit: float
     passed: bool
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """An audit's result."""
+    """An audit's result; `networks` are (what for, name, SHA-256) of all that looked but detector and recognisers."""
 
     passed: bool
     checks: tuple[Check, ...]
@@ -163,6 +169,8 @@ class Findings:
     not_measured: tuple[str, ...]
     policy: Policy
     detector: str
+    detector_sha256: str | None
+    networks: tuple[tuple[str, str, str], ...]
     versions: Mapping[str, str]
 
     @property
@@ -209,6 +217,17 @@ def conclude(evidence: Evidence, instruments: Instruments, policy: Policy) -> Fi
         not_measured=tuple(_not_measured(instruments)),
         policy=policy,
         detector=instruments.detector.name,
+        detector_sha256=instruments.detector_sha256,
+        networks=tuple(
+            (task, network.name, network.sha256)
+            for task, network in (
+                ("head pose", instruments.pose),
+                ("landmarks", instruments.landmarks),
+                ("gaze", instruments.gaze),
+                ("expression", instruments.expression),
+            )
+            if network is not None
+        ),
         versions={
             "masquerade": __version__,
             "python": platform.python_version(),
@@ -222,12 +241,12 @@ def conclude(evidence: Evidence, instruments: Instruments, policy: Policy) -> Fi
 
 def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
     entry = next(one for one in encoder.calibration if math.isclose(one.far, far, rel_tol=1e-6))
-    part: Part = "trained with" if encoder.name in TRAINED_WITH else "guard" if encoder.name == "guard" else "none"
+    part: Part = "trained with" if trained_with(encoder) else "guard" if is_guard(encoder) else "none"
     judged = [one for one in evidence.sightings if one.distances]
     originals, anonymized = evidence.vectors[encoder.name]
     people, files = np.array([one.person for one in judged]), np.array([one.file for one in judged])
     probes = Probes(people, files, originals, anonymized)
-    moved = None
+    moved, deviations = None, None
     if (after := drift(people, anonymized)) and (before := drift(people, originals)):
         moved = Figure(
             "drift",
@@ -238,6 +257,7 @@ def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
             encoder.name,
             before[1],
         )
+        deviations = after[0].steps.std, before[0].steps.std
     return Recogniser(
         name=encoder.name,
         sha256=encoder.sha256,
@@ -249,6 +269,7 @@ def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
         data=entry.data,
         retrieval=retrieve(probes, entry.threshold, far),
         drift=moved,
+        drift_std=deviations,
         links=linkability(probes, entry.threshold),
         distribution=_distribution(probes),
     )
@@ -542,7 +563,7 @@ def _check(policy: Policy, key: str, said: str, estimate: Estimate | None, limit
     if estimate is None:
         return Check(key, f"{said}: could not be measured", None, limit, False)
     passed = kept(key, limit, estimate.value, estimate.low, estimate.high, policy.by)
-    return Check(key, said, estimate.value, limit, passed)
+    return Check(key, said, estimate.value, limit, passed, estimate.low, estimate.high)
 
 
 def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
@@ -555,15 +576,16 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
         notes.append(f"{kept_} faces{whom} were left recognisable because the Plan says so. They are in no figure.")
     faces = sum(file.faces for file in evidence.files)
     judged = sum(file.judged for file in evidence.files)
-    if faces and judged < faces - kept_:
-        notes.append(
-            f"{faces - kept_ - judged} of {faces - kept_} faces are too small, blurred, dark or turned away for these "
-            "recognisers to say whose they are. A better recogniser, or a person, may see more."
-        )
     unfollowed = sum(file.unfollowed for file in evidence.files)
+    if unclear := faces - kept_ - judged - unfollowed:
+        notes.append(
+            f"Of {faces - kept_} faces {unclear} are too small, blurred, dark or turned away for these recognisers to "
+            "say whose they are. A better recogniser, or a person, may see more."
+        )
     if unfollowed:
         notes.append(
-            f"{unfollowed} faces belong to nobody whom the audit could follow: they are only checked for cover."
+            f"Of {faces - kept_} faces {unfollowed} belong to nobody whom the audit could follow: there it was only "
+            "checked whether they are covered."
         )
     if not faces:
         notes.append("No face was found in the originals, so nothing was to be protected, or the detector saw nothing.")
@@ -584,10 +606,23 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
             "Only recognisers that come with masquerade were asked. They are weak (see their cards), and the guard has "
             "already turned down swapped faces that it recognises. Add an independent one with --encoder."
         )
+    for one in recognisers:
+        if not one.decides and one.retrieval and one.retrieval.people.value:
+            known = one.retrieval.people
+            notes.append(
+                f"{one.name} decides nothing, because swappers were trained to please it, and yet it recognises "
+                f"{round(known.value * known.people)} of {known.people} people at least once. Take that seriously."
+            )
+    for one in recognisers:
+        found = one.retrieval
+        if found and found.gallery_people > 1 and (found.rank1.low or 0.0) > 1 / found.gallery_people:
+            notes.append(
+                f"Whoever has the originals can tell these people apart better than by chance: for {one.name} the "
+                f"nearest original is the person's for {100 * found.rank1.value:.0f} % of the faces, by chance for "
+                f"about {100 / found.gallery_people:.0f} %. The policy does not limit that."
+            )
     if any(one.retrieval and one.retrieval.gallery_people < 10 for one in recognisers):
-        notes.append(
-            "The gallery holds few people: rank-1 is high by chance, and intervals are wide. Audit more files together."
-        )
+        notes.append("The gallery holds few people: intervals are wide. Audit more files together.")
     return notes
 
 

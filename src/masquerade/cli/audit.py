@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from masquerade.audit.compare import find_pairs
-from masquerade.audit.evidence import TRAINED_WITH, Instruments, gather
+from masquerade.audit.evidence import Instruments, gather, trained_with
 from masquerade.audit.policy import Policy, read_policy
 from masquerade.audit.report import as_html, as_json
 from masquerade.audit.report_findings import Findings, conclude
@@ -17,7 +17,8 @@ from masquerade.cli import common
 from masquerade.cli.common import complain, counted, one_line, out, say
 from masquerade.errors import OptionError
 from masquerade.faces.expression import open_expression
-from masquerade.media import atomic_output, check_output
+from masquerade.media import atomic_output, check_output, sha256
+from masquerade.models.cards import cards
 
 
 def audit_command(
@@ -72,9 +73,10 @@ def audit_command(
             check_output(target, inputs=[original, output, *([plan] if plan else []), *([policy] if policy else [])])
     limits = read_policy(policy) if policy else Policy()
     judges = common.build_encoders(encoder, kind, engine, provider, threads)
-    if all(judge.name in TRAINED_WITH for judge in judges):
+    if all(trained_with(judge) for judge in judges):
         raise OptionError(
-            "the driver took part in training swappers and cannot decide alone", hint="Add --encoder guard, or your own"
+            "the driver, and its teacher, took part in training swappers and cannot decide alone",
+            hint="Add --encoder guard, or your own",
         )
     for judge in judges:
         judge.threshold(limits.far)
@@ -85,6 +87,7 @@ def audit_command(
         LandmarkNetwork(landmarks, engine, provider, threads) if landmarks else None,
         open_expression(engine=engine, provider=provider, threads=threads),
         GazeNetwork(gaze, engine, provider, threads) if gaze else None,
+        sha256(weights) if weights else cards()[detector].sha256,
     )
     with common.Bars(len(pairs), quiet) as bars:
         evidence = gather(
@@ -118,10 +121,13 @@ def _print(findings: Findings, report: Path | None) -> None:
     word = "[bold green]passed[/]" if findings.passed else "[bold red]failed[/]"
     faces = counted(findings.faces, "face", "faces")
     out.print(f"{word}: {faces} in {counted(len(findings.files), 'file', 'files')}, {findings.judged} judged")
-    table = Table("", "measured", "allowed", "", box=None, pad_edge=False)
+    table = Table("", "measured", "95 %", "allowed", "", box=None, pad_edge=False)
     for check in findings.checks:
         value = "–" if check.value is None else f"{check.value:.4g}"
-        table.add_row(one_line(check.said), value, f"{check.limit:.4g}", "kept" if check.passed else "[red]not kept[/]")
+        spread = "" if check.low is None or check.high is None else f"{check.low:.4g}–{check.high:.4g}"
+        table.add_row(
+            one_line(check.said), value, spread, f"{check.limit:.4g}", "kept" if check.passed else "[red]not kept[/]"
+        )
     out.print(table)
     for note in findings.notes:
         say(note, out)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.audit.attacks.reconstruction import Adversary
-from masquerade.audit.evidence import TRAINED_WITH
+from masquerade.audit.evidence import trained_with
 from masquerade.audit.intervals import Estimate
 from masquerade.audit.reproduction.faces import Faces, Seen, Vectors, cropped, fabricated, put_on
 from masquerade.audit.retrieval import Probes, drift, retrieve
@@ -105,7 +105,7 @@ def _found(
     return Anonymized(
         how=how,
         recogniser=judge.name,
-        took_part=judge.name in TRAINED_WITH,
+        took_part=trained_with(judge),
         threshold=threshold,
         id=plain,
         neg_id=negated,

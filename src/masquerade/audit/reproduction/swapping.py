@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from masquerade.audit.evidence import TRAINED_WITH
+from masquerade.audit.evidence import trained_with
 from masquerade.audit.expression import Retention, expression_error, landmark_vectors, retention
 from masquerade.audit.intervals import Estimate, mean_of, share_of
 from masquerade.audit.quality import Moments, frechet_distance
@@ -104,7 +104,7 @@ def measure_swaps(
         share = share_of(ranks == 1, people)
         assert share is not None and moved is not None  # there are swaps
         distance = frechet_distance(Moments.of(own), Moments.of(made))
-        took_part = judge.name in TRAINED_WITH
+        took_part = trained_with(judge)
         found.append(Swaps(judge.name, took_part, share, posed, moved, distance, int((~done).sum())))
     return found
 
