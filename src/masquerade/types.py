@@ -114,8 +114,10 @@ class Track:
         faces: what is known of each frame in which the person is covered.
         identity: the person's mean, weighted by quality, of length 1, by the encoder that tracked them; None where no
             face was good enough. Biometric data: it lives in memory only and is never written.
+        mixed: whether another person seems to have taken the first one's place on the way, so that the mean is of both.
     """
 
     id: int
     faces: tuple[TrackedFace, ...]
     identity: Embedding | None = None
+    mixed: bool = False

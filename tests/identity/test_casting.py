@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,6 +72,15 @@ def test_exempt_keeps_only_where_there_is_no_doubt(distance, verdict):
     casting = cast([track(7, at(Z[0], distance))], exempt=[MUM], limits=LIMITS)
     assert casting.remarks.matches[0].verdict == verdict
     assert actions(casting) == {7: "keep" if verdict == "sure" else "replace"}
+
+
+def test_nobody_is_kept_whose_track_shows_another_as_well():
+    half = replace(track(1, at(Z[0], 0.2)), mixed=True)
+    assert actions(cast([half], exempt=[MUM], limits=LIMITS)) == {1: "replace"}
+    assert cast([half], exempt=[MUM], limits=LIMITS).remarks.matches[0].verdict == "doubtful"
+    away = track(1, at(Z[0], 0.95))
+    for one, action in ((away, "keep"), (replace(away, mixed=True), "replace")):
+        assert actions(cast([one], only=[MUM], limits=LIMITS)) == {1: action}
 
 
 def test_of_two_who_are_near_only_the_nearer_is_kept():

@@ -126,6 +126,24 @@ def test_who_fits_by_motion_and_is_clearly_somebody_else_is_refused():
     assert two_looks(0.8)[0] == [1, 1], "nobody changes into another on the spot"
 
 
+@pytest.mark.parametrize("first", [10, 40])
+def test_who_takes_anothers_place_unseen_by_motion_leaves_a_track_that_is_nobodys(first):
+    """As in a cross-fade from one portrait to the next."""
+    fade = [between(ONE, TWO, d) for d in (0.3, 0.6)]
+    seen = [ONE] * first + fade + [TWO] * 12
+
+    def track(vectors):
+        tracker = Tracker(frame_rate=24, likeness=LIKENESS[DRIVER])
+        for i, vector in enumerate(vectors):
+            tracker.update(3 * i, [face(100, 80)], embeddings=vector[None], qualities=[0.9])
+        (one,) = tracker.finish(3 * len(vectors))
+        return one
+
+    assert track(seen).mixed
+    assert not track([ONE] * first + [TWO, TWO] + [ONE] * 12).mixed, "a bad moment"
+    assert not track([ONE] * first + fade + fade[::-1] + [ONE] * 3).mixed, "somebody who turns away and back"
+
+
 def test_who_is_refused_leaves_the_way_covered():
     (plain,) = two_looks(0.2, apart=20)[1]
     one, other = two_looks(1.0, apart=20)[1]
@@ -186,6 +204,13 @@ def test_united_covers_what_all_cover():
     assert first.face is a
     assert third.provenance is Provenance.DETECTED and third.face.landmarks is b.landmarks
     assert third.face.box == Box(a.box.x1, a.box.y1, b.box.x2, b.box.y2)
+
+
+def test_who_may_be_in_two_places_has_no_landmarks_of_one():
+    a, b = face(50, 50), face(75, 50)
+    (both,) = united([TrackedFace(3, a, Provenance.EXTRAPOLATED)], [TrackedFace(3, b, Provenance.DETECTED)])
+    assert both.face.box == Box(a.box.x1, a.box.y1, b.box.x2, b.box.y2)
+    assert both.face.landmarks is None, "a swap would leave the other place open"
 
 
 def test_what_does_not_fit():

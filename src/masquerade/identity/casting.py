@@ -149,7 +149,8 @@ def cast(
     elif limits is not None and only:
         matches = [_sought(reference, known, limits) for reference in only]
         nearest = {id: min(_distance(z, reference.identity) for reference in only) for id, z in known.items()}
-        kept = {id for id, distance in nearest.items() if distance > limits.other}
+        mixed = {track.id for track in tracks if track.mixed}
+        kept = {id for id, distance in nearest.items() if distance > limits.other} - mixed
         doubtful = len(tracks) - len(kept) - sum(distance <= limits.same for distance in nearest.values())
     names = {}
     if keyring is not None:
@@ -174,7 +175,8 @@ def cast(
 
 
 def _exempted(reference: Reference, tracks: Sequence[Track], known: Mapping[int, Embedding], limits: Limits) -> Match:
-    """The nearest person; sure only if no other face in the same frames comes nearly as near."""
+    """The nearest person; sure only if no other face in the same frames comes nearly as near, and the track is theirs
+    from end to end."""
     match = _sought(reference, known, limits)
     if match.verdict != "sure" or match.person is None or match.distance is None:
         return match
@@ -182,7 +184,8 @@ def _exempted(reference: Reference, tracks: Sequence[Track], known: Mapping[int,
     near = match.distance + limits.margin
     rivals = [id for id, z in known.items() if id != match.person and _distance(z, reference.identity) < near]
     beside = any(not frames[id].isdisjoint(frames[match.person]) for id in rivals)
-    return replace(match, verdict="doubtful") if beside else match
+    mixed = any(track.mixed for track in tracks if track.id == match.person)
+    return replace(match, verdict="doubtful") if beside or mixed else match
 
 
 def _sought(reference: Reference, known: Mapping[int, Embedding], limits: Limits) -> Match:

@@ -50,6 +50,9 @@ _LEAST = 1e-3
 _MOMENT = 0.5
 """Seconds after which who stands where another stood is refused, not only put farther away."""
 
+_STAYED = 3
+"""Good looks on end at a stranger after which the person has changed: one or two may be a bad moment."""
+
 _AT_ONCE, _A_SECOND = 1.6, 12.0
 """Faces that somebody may be from where they were seen, and more for each second since: at two metres a second."""
 
@@ -169,7 +172,7 @@ class Tracker:
                 owners[index] = Trail.of(scene, frame, faces[index], places[index])
                 self._alive.append(owners[index])
             if (look := looks[index]) is not None:
-                owners[index].look(*look)
+                self._look(owners[index], *look)
         here = owners.values()
         for index in strong:
             if not owners[index].id:
@@ -200,7 +203,7 @@ class Tracker:
         for person, faces in zip(people, covered, strict=True):
             identity = _identity(person)
             unit = identity.unit if identity is not None and identity.good else None
-            tracks.append(Track(person[0].id, tuple(faces), unit))
+            tracks.append(Track(person[0].id, tuple(faces), unit, any(trail.mixed for trail in person)))
         return tracks
 
     def _looks(
@@ -217,6 +220,17 @@ class Tracker:
             (embedding, quality) if quality >= _LEAST and np.isfinite(embedding).all() else None
             for embedding, quality in zip(embeddings, qualities, strict=True)
         ]
+
+    def _look(self, trail: Trail, embedding: Embedding, quality: float) -> None:
+        """Adds a look, and notes whether somebody else has taken the place: in a cross-fade nobody moves."""
+        before = trail.identity
+        if self._likeness is not None and before is not None and before.good and quality >= GOOD:
+            if trail.strange == 0 or trail.usual is None:
+                trail.usual = before.unit
+            strange = 1 - float(trail.usual @ embedding) > self._likeness.apart
+            trail.strange = trail.strange + 1 if strange else 0
+            trail.mixed |= trail.strange >= _STAYED
+        trail.look(embedding, quality)
 
     def _owners(
         self,

@@ -77,6 +77,12 @@ class Trail:
     led_by: "Trail | None" = None
     """The trail that this one goes on from, though in between only doubtful detections were made."""
     identity: Running | None = None
+    strange: int = 0
+    """Good looks on end, up to the last, that were clearly not of the person seen before them."""
+    usual: Embedding | None = None
+    """The identity before those."""
+    mixed: bool = False
+    """Whether there once were so many of them that it was another person."""
     way: tuple[Sighting, Sighting] | None = None
     """From where the trail before it was lost to where this one begins; covered, too."""
 
@@ -128,6 +134,8 @@ def united(*ways: Iterable[TrackedFace]) -> list[TrackedFace]:
     """At most one face a frame, frames ascending, that together cover what all of them cover.
 
     Where there are several in one frame, the best known of them stays, grown to contain the others where it does not.
+    If one of those lies elsewhere it has no landmarks any more: they would say that the face is in one place, where it
+    may be in two, and a swap leaves open what is not about them.
     """
     frames: dict[int, list[TrackedFace]] = {}
     for way in ways:
@@ -138,8 +146,16 @@ def united(*ways: Iterable[TrackedFace]) -> list[TrackedFace]:
 
 def _one(faces: list[TrackedFace]) -> TrackedFace:
     best = min(faces, key=lambda one: _BEST_FIRST.index(one.provenance))
-    box = hull([one.face.box for one in faces])
-    return best if box == best.face.box else replace(best, face=replace(best.face, box=box))
+    boxes = [one.face.box for one in faces]
+    box = hull(boxes)
+    if box == best.face.box:
+        return best
+    elsewhere = any(not _holds(best.face.box, other.centre) for other in boxes)
+    return replace(best, face=replace(best.face, box=box, landmarks=None if elsewhere else best.face.landmarks))
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return box.x1 <= point[0] <= box.x2 and box.y1 <= point[1] <= box.y2
 
 
 def hull(boxes: Collection[Box]) -> Box:
