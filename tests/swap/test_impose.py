@@ -167,6 +167,41 @@ def test_many_faces_in_deep_colour_are_swapped_alike(guard, astronaut, detector)
     assert np.abs((first.samples / 257) - shallow.samples).max() < 2.5  # noise is measured a little differently
 
 
+def moved(face, x):
+    b = face.box
+    return Face(Box(b.x1 + x, b.y1, b.x2 + x, b.y2), face.score, face.landmarks + np.float32([x, 0]))
+
+
+class Recorder(Made):
+    """A swapper that shows a grey face and remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__(np.zeros_like)
+        self.shown = []
+
+    def swap(self, crops, identities):
+        self.shown.append(crops.copy())
+        return super().swap(crops, identities)
+
+
+def test_who_overlaps_a_neighbour_is_made_from_what_the_neighbour_wears_by_then(astronaut, face):
+    """A swapper draws what stands beside a face, too: of a neighbour it must not see the face that was there."""
+
+    class Never:
+        def gone(self, before, after):
+            return np.ones(len(before), bool)
+
+    beside, apart = (moved(face, times * face.box.width) for times in (-0.5, 2.5))
+    swapper, frame = Recorder(), StillFrame(astronaut.copy())
+    outcomes = Imposer(swapper, template(SIDE), Never()).impose(frame, [Task(f, WHO) for f in (face, beside, apart)])
+    assert outcomes == [Outcome.SWAPPED] * 3
+    assert [len(crops) for crops in swapper.shown] == [2, 1]
+    alone = Recorder()
+    Imposer(alone, template(SIDE), Never()).impose(StillFrame(astronaut.copy()), [Task(beside, WHO)])
+    changed = np.abs(swapper.shown[1][0] - alone.shown[0][0]).max(0) > 0.05
+    assert changed[:, SIDE // 2 :].mean() > 0.3 and not changed[:, : SIDE // 8].any()
+
+
 def test_a_guard_needs_a_threshold_that_leaves_room(guard):
     with pytest.raises(OptionError, match="guard nothing"):
         EncoderGuard(open_encoder("guard"), margin=0.9)

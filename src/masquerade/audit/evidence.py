@@ -406,7 +406,7 @@ class _Examination:
             self._faces += 1
             person = self._whose(frame.index, face)
             seen = TrackedFace(frame.index, face, Provenance.DETECTED)
-            if (person is not None and person.action == "keep") or not self._plan.scope.holds(seen, frame.time):
+            if (person is not None and person.action == "keep") or not self._plan.scope.holds(seen, self._time(frame)):
                 self._kept += 1
                 continue
             self._check_covered(frame, face, before, after)
@@ -414,6 +414,10 @@ class _Examination:
                 self._unfollowed += 1
                 continue
             self._follow(f"{self._pair.name}#{person.id}", frame.time, face, before, after)
+
+    def _time(self, frame: Frame) -> float | None:
+        """As a Plan's scope counts it: a photo has none."""
+        return frame.time if self._plan.source.kind == "video" else None
 
     def _whose(self, frame: int, face: Face) -> Person | None:
         """The person of the Plan whose face this is."""
@@ -445,13 +449,13 @@ class _Examination:
 
     def _treated(self, frame: Frame, box: Box) -> bool:
         """Whether the Plan covers most of a place in a frame."""
-        plan = self._plan
+        plan, time = self._plan, self._time(frame)
         places = [
             tracked.face.box.scaled(1 + 2 * plan.treatment.margin)
             for person, tracked in self._known.get(frame.index, ())
-            if person.action == "replace" and plan.scope.holds(tracked, frame.time)
+            if person.action == "replace" and plan.scope.holds(tracked, time)
         ]
-        places += [m.box for m in plan.manual if m.start <= frame.time and (m.end is None or frame.time <= m.end)]
+        places += [m.box for m in plan.manual if time is None or (m.start <= time and (m.end is None or time <= m.end))]
         return any(_share(box, place) >= _COVERED for place in places)
 
     def _follow(

@@ -1,7 +1,7 @@
 """The walk of a swap: picture → crop → swapper → blend → guard → picture. What fails on the way is not written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -102,8 +102,8 @@ class Imposer:
 
         Args:
             canvas: edited in place, where the outcome is `SWAPPED` and nowhere else.
-            tasks: in the order in which they are to lie upon each other; those that need another try come last.
-            again: whether there is one.
+            tasks: in the order in which they are to lie upon each other.
+            again: whether there is another try for whom the guard turns down.
 
         Returns:
             An outcome for each task.
@@ -111,20 +111,40 @@ class Imposer:
         cuts = [self._cut(canvas, task.face) for task in tasks]
         outcomes = [found if isinstance(found, Outcome) else Outcome.FAILED for found in cuts]
         todo = [(i, found) for i, found in enumerate(cuts) if isinstance(found, _Cut)]
-        for start in range(0, len(todo), _BATCH):
-            some = todo[start : start + _BATCH]
-            identities = np.stack([tasks[i].identity for i, _ in some])
-            self._wear(canvas, some, identities, tasks, outcomes)
-            if not again or self._encoder is None:
-                continue
-            for step in AWAY:
-                left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
-                if not left:
-                    break
-                people = self._encoder.embed_crops(np.stack([some[place][1].before for place in left]))
-                turned = turned_away(identities[left], people, step)
-                self._wear(canvas, [some[place] for place in left], turned, tasks, outcomes)
+        for number, apart in enumerate(_rounds([found for _, found in todo])):
+            for start in range(0, len(apart), _BATCH):
+                some = [todo[place] for place in apart[start : start + _BATCH]]
+                if number:
+                    # What a neighbour wears is what the swapper is to see beside the face: it draws that again.
+                    some = [(i, self._as_it_is_now(canvas, old)) for i, old in some]
+                self._try(canvas, some, tasks, outcomes, AWAY if again and self._encoder is not None else ())
         return outcomes
+
+    def _try(
+        self,
+        canvas: Canvas,
+        some: Sequence[tuple[int, "_Cut"]],
+        tasks: Sequence[Task],
+        outcomes: list[Outcome],
+        steps: Sequence[float],
+    ) -> None:
+        """One batch of faces that do not overlap, and again, by these steps farther away, whom the guard turns down."""
+        identities = np.stack([tasks[i].identity for i, _ in some])
+        self._wear(canvas, some, identities, tasks, outcomes)
+        for step in steps:
+            left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
+            if not left:
+                return
+            assert self._encoder is not None
+            people = self._encoder.embed_crops(np.stack([some[place][1].before for place in left]))
+            turned = turned_away(identities[left], people, step)
+            self._wear(canvas, [some[place] for place in left], turned, tasks, outcomes)
+
+    def _as_it_is_now(self, canvas: Canvas, old: "_Cut") -> "_Cut":
+        """The same place after others were written; the guard goes on comparing with the face as it was."""
+        height, width = old.pixels.shape[:2]
+        pixels = canvas.read(old.x, old.y, width, height)
+        return replace(old, pixels=pixels, crop=cut(pixels, old.matrix, self._swapper.side))
 
     def _wear(
         self,
@@ -181,6 +201,25 @@ class Imposer:
             return Outcome.RECOGNISED
         canvas.write(old.x, old.y, after)
         return Outcome.SWAPPED
+
+
+def _rounds(cuts: Sequence[_Cut]) -> list[list[int]]:
+    """Numbers of the cuts in rounds: those of one do not overlap, and who overlaps an earlier one comes after it."""
+    rounds: list[int] = []
+    for i, one in enumerate(cuts):
+        before = [rounds[j] for j in range(i) if _overlap(one, cuts[j])]
+        rounds.append(1 + max(before, default=-1))
+    return [[i for i, which in enumerate(rounds) if which == number] for number in range(1 + max(rounds, default=-1))]
+
+
+def _overlap(one: _Cut, other: _Cut) -> bool:
+    return all(
+        start < other_start + other_size and other_start < start + size
+        for start, size, other_start, other_size in (
+            (one.x, one.pixels.shape[1], other.x, other.pixels.shape[1]),
+            (one.y, one.pixels.shape[0], other.y, other.pixels.shape[0]),
+        )
+    )
 
 
 def turned_away(identities: NDArray[np.float32], people: NDArray[np.float32], step: float) -> NDArray[np.float32]:
