@@ -148,6 +148,7 @@ def test_evidence_of_two_machines_is_that_of_one(clips, instruments):
     assert (Evidence() + first).vectors["guard"][0].shape == first.vectors["guard"][0].shape
     many = Evidence.together([second] * 20)
     assert len(many.uncovered) == 60 and sum(bool(one.picture) for one in many.uncovered) == MOST_PICTURES
+    assert min(one.score for one in many.uncovered if one.picture) >= sorted(o.score for o in many.uncovered)[-12]
     assert len(many.weakest) == MOST_PICTURES
 
 

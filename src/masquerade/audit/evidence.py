@@ -6,7 +6,7 @@ looks that an analysis takes. Each face found in the original is followed to the
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import nsmallest
+from heapq import heappop, heappush, nlargest, nsmallest
 from typing import Literal
 
 import cv2
@@ -223,7 +223,7 @@ class Evidence:
         files, refused: pairs that were looked at, and those that could not be.
         sightings: faces that were followed.
         vectors: by recogniser (originals, anonymized), unit vectors of the sightings that have distances, in order.
-        uncovered, weakest: see there; of both only the first `MOST_PICTURES` keep their pictures.
+        uncovered, weakest: see there; of the first only the surest `MOST_PICTURES` keep their pictures.
     """
 
     files: tuple[FileEvidence, ...] = ()
@@ -253,10 +253,7 @@ class Evidence:
                 )
                 for name in names
             },
-            uncovered=tuple(
-                one if i < MOST_PICTURES else replace(one, picture=b"")
-                for i, one in enumerate(one for part in some for one in part.uncovered)
-            ),
+            uncovered=_pictured(one for part in some for one in part.uncovered),
             weakest=_weakest(weak for part in some for weak in part.weakest),
         )
 
@@ -345,6 +342,7 @@ class _Examination:
             encoder.name: ([], []) for encoder in instruments.encoders
         }
         self._uncovered: list[Uncovered] = []
+        self._pictured: list[tuple[float, int]] = []  # a heap: scores and places of those with pictures
         self._weak: dict[str, Weak] = {}
         self._open: list[_Open] = []
         self._beside: list[Box] = []
@@ -431,8 +429,12 @@ class _Examination:
         elif self._pair.plan is not None and not self._treated(frame, face.box):
             why = "not in the plan"
         if why is not None:
-            picture = b"" if len(self._uncovered) >= MOST_PICTURES else self._picture(_region(before, face.box, 1.5))
+            picture = self._picture(_region(before, face.box, 1.5))
+            heappush(self._pictured, (face.score, len(self._uncovered)))
             self._uncovered.append(Uncovered(self._pair.name, frame.time, face.box, face.score, why, picture))
+            if len(self._pictured) > MOST_PICTURES:
+                _, least = heappop(self._pictured)
+                self._uncovered[least] = replace(self._uncovered[least], picture=b"")
 
     def _unchanged(self, box: Box, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
         """Whether a face lost no more detail than what is around it and beside all faces."""
@@ -631,6 +633,13 @@ class _Examination:
 
 def _weakest(weak: Iterable[Weak]) -> tuple[Weak, ...]:
     return tuple(nsmallest(MOST_PICTURES, weak, key=lambda one: one.ratio))
+
+
+def _pictured(uncovered: Iterable[Uncovered]) -> tuple[Uncovered, ...]:
+    """In their order; what may be no face at all gives its picture away first."""
+    some = list(uncovered)
+    surest = nlargest(MOST_PICTURES, (i for i, one in enumerate(some) if one.picture), key=lambda i: some[i].score)
+    return tuple(one if i in surest else replace(one, picture=b"") for i, one in enumerate(some))
 
 
 def _looks(box: Box, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, float]:
