@@ -68,3 +68,14 @@ def test_behind_drops_what_waits_when_the_producer_fails():
     with pytest.raises(KeyboardInterrupt):
         produce()
     assert len(got) < 5
+
+
+def test_a_wake_up_that_got_lost_holds_nobody_up_for_ever(monkeypatch):
+    """Ctrl-C inside a queue's `notify` can lose one; the thread that waits must see what lies there all the same."""
+    done = []
+    worker = Behind(done.append, 4)
+    with worker:
+        time.sleep(0.05)  # until it waits
+        monkeypatch.setattr(worker._waiting.not_empty, "notify", lambda n=1: None)
+        worker.put(1)
+    assert done == [1]

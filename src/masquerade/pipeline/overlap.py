@@ -7,6 +7,7 @@ while no more than a few frames exist at a time.
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -16,6 +17,10 @@ DECODE_AHEAD = 4
 """Frames decoded before they are needed."""
 
 _END = object()
+
+_POLL = 0.1
+"""Seconds. Ctrl-C in the middle of a queue's own bookkeeping can lose the wake-up of who waits, so nobody waits for
+one without end."""
 
 
 class _Failure:
@@ -34,7 +39,7 @@ def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
     def put(item: object) -> bool:
         while not stop.is_set():
             try:
-                filled.put(item, timeout=0.1)
+                filled.put(item, timeout=_POLL)
             except queue.Full:
                 continue
             return True
@@ -53,13 +58,19 @@ def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
     thread = threading.Thread(target=work, name="masquerade-ahead", daemon=True)
     thread.start()
     try:
-        while (item := filled.get()) is not _END:
+        while (item := _taken(filled)) is not _END:
             if isinstance(item, _Failure):
                 raise item.error
             yield item  # type: ignore[misc]
     finally:
         stop.set()
         thread.join()
+
+
+def _taken(waiting: "queue.Queue[object]") -> object:
+    while True:
+        with suppress(queue.Empty):
+            return waiting.get(timeout=_POLL)
 
 
 class Behind(Generic[T]):
@@ -77,7 +88,7 @@ class Behind(Generic[T]):
         self._thread = threading.Thread(target=self._work, name="masquerade-behind", daemon=True)
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not _END:
+        while (item := _taken(self._waiting)) is not _END:
             if self._error is None and not self._drop:
                 try:
                     self._consume(item)  # type: ignore[arg-type]
