@@ -342,7 +342,7 @@ class _Examination:
             encoder.name: ([], []) for encoder in instruments.encoders
         }
         self._uncovered: list[Uncovered] = []
-        self._pictured: list[tuple[float, int]] = []  # a heap: scores and places of those with pictures
+        self._surest: list[tuple[float, int]] = []  # a heap: scores and places of those with pictures
         self._weak: dict[str, Weak] = {}
         self._open: list[_Open] = []
         self._beside: list[Box] = []
@@ -430,10 +430,10 @@ class _Examination:
             why = "not in the plan"
         if why is not None:
             picture = self._picture(_region(before, face.box, 1.5))
-            heappush(self._pictured, (face.score, len(self._uncovered)))
+            heappush(self._surest, (face.score, len(self._uncovered)))
             self._uncovered.append(Uncovered(self._pair.name, frame.time, face.box, face.score, why, picture))
-            if len(self._pictured) > MOST_PICTURES:
-                _, least = heappop(self._pictured)
+            if len(self._surest) > MOST_PICTURES:
+                _, least = heappop(self._surest)
                 self._uncovered[least] = replace(self._uncovered[least], picture=b"")
 
     def _unchanged(self, box: Box, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:

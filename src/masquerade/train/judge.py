@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from masquerade.audit.verification import threshold_at_far
 from masquerade.faces.embed import open_encoder
 from masquerade.models.runtime import import_openvino
+from masquerade.swap.defences import low_resolution
 from masquerade.train.data import FaceSet, derived, map_batches, read_archive
 from masquerade.train.grids import write_grid
 from masquerade.train.swapper import teacher_embeddings
@@ -160,13 +161,17 @@ def judge(
     work: Annotated[Path, typer.Option(help="Folder for caches.")] = Path("runs"),
     archive: Annotated[str, typer.Option(help="Archive of people nobody trained on.")] = "celeba-val-128.zip",
     count: Annotated[int, typer.Option(min=12, help="Faces to change.")] = 600,
+    seen: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side that the swapper is shown of a target.")
+    ] = None,
     grid: Annotated[Path | None, typer.Option(help="Picture of some to write: targets, sources, results.")] = None,
 ) -> None:
     """Print who is recognised in what a swapper makes, and how well pose and landmarks are kept."""
     faces = read_archive(data / archive, work / "cache", labelled=True)
     vectors = teacher_embeddings(archive, faces, data, work / "cache", teachers)
     targets, sources = pairs(faces, count)
-    made = open_swapper(model)(faces.faces[targets], vectors[sources])
+    shown_to_it = faces.faces[targets] if seen is None else low_resolution(faces.faces[targets], seen)
+    made = open_swapper(model)(shown_to_it, vectors[sources])
     if grid is not None:
         shown = np.linspace(0, len(targets) - 1, _COLUMNS).astype(int)
         write_grid([faces.faces[targets[shown]], faces.faces[sources[shown]], made[shown]], grid)
