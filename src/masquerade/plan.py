@@ -179,6 +179,10 @@ class ManualBox(_Strict):
             raise ValueError(f"the box's time ends ({self.end} s) before it starts ({self.start} s)")
         return self
 
+    def holds(self, time: float | None) -> bool:
+        """Whether the place is covered at `time` seconds, or in a photo (None)."""
+        return time is None or (self.start <= time and (self.end is None or time <= self.end))
+
 
 class Plan(_Strict):
     """Everything `render` needs beside the file itself.

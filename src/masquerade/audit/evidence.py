@@ -457,7 +457,7 @@ class _Examination:
             for person, tracked in self._known.get(frame.index, ())
             if person.action == "replace" and plan.scope.holds(tracked, time)
         ]
-        places += [m.box for m in plan.manual if time is None or (m.start <= time and (m.end is None or time <= m.end))]
+        places += [manual.box for manual in plan.manual if manual.holds(time)]
         return any(_share(box, place) >= _COVERED for place in places)
 
     def _follow(

@@ -190,7 +190,7 @@ class Walk:
         for tracked in self._swap(frame, todo):
             self._replace(frame, tracked)
         for manual in self.plan.manual:
-            if time is None or (manual.start <= time and (manual.end is None or time <= manual.end)):
+            if manual.holds(time):
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
 
     def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> list[TrackedFace]:
