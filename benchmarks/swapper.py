@@ -125,11 +125,11 @@ def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE, away: float = 0.0
     own = map_batches(tailor.encoder.embed_crops, faces)
     chosen = fabricated(tailor, own, list(map(str, range(len(faces)))))
     _, anchors = np.unique(chosen, axis=0, return_inverse=True)
+    conditions = turned_away(tailor.condition(chosen), own, away)
     made = []
-    for number, (face, identity) in enumerate(zip(faces, turned_away(chosen, own, away), strict=True)):
+    for number, (face, condition) in enumerate(zip(faces, conditions, strict=True)):
         frame = StillFrame(resized(face, side).copy())
         box = Box(0.14 * side, 0.05 * side, 0.86 * side, 1.0 * side)
-        condition = identity if tailor.swapper.answers == "swap" else -identity
         outcome = imposer.impose(frame, [Task(Face(box, 1.0, template(side)), condition, seed=number)])
         assert outcome == [Outcome.SWAPPED], outcome
         made.append(resized(np.asarray(frame.samples, np.uint8), SIDE))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masquerade.errors import BankError, OptionError
-from masquerade.identity.anchors import Anchor, attribute_penalty, choose_anchor, safe_window, slerp_to_distance
+from masquerade.identity.anchors import attribute_penalty, choose_anchor, safe_window, slerp_to_distance
 from tests.identity.population import Population, unit
 
 T = 0.66  # the FAR 1e-3 threshold of a real encoder
@@ -69,11 +69,7 @@ def test_there_is_no_circle_through_opposite_points():
         slerp_to_distance(PEOPLE[0], MEMBERS[0], 2.1)
 
 
-def test_the_condition_makes_either_kind_of_generator_give_the_face():
-    anchor = Anchor(0, MEMBERS[0])
-    assert (anchor.condition("swap") == MEMBERS[0]).all()
-    assert (-anchor.condition("fiva") == MEMBERS[0]).all()
-    # FIVA's anchor at m = 0.7 and a swap anchor at 1.3 are the same face.
+def test_an_anchor_of_fiva_and_one_of_a_swap_at_the_other_edge_are_the_same_face():
     near = slerp_to_distance(PEOPLE[0], -MEMBERS[0], 0.7)
     far = slerp_to_distance(PEOPLE[0], MEMBERS[0], 1.3)
     np.testing.assert_allclose(-near, far, atol=1e-6)

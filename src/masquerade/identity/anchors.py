@@ -5,21 +5,17 @@ same) over 1 (unrelated) to 2 (opposite).
 
 Two kinds of generator follow an identity vector a, the anchor: a `swap` model (FaceDancer, SimSwap) gives the face a
 itself, a `fiva` model was trained away from what it is given and gives −a. Here the *face* f that comes out is what is
-chosen and promised about; what the generator has to be given for it is `Anchor.condition`.
+chosen and promised about; `pipeline.tailor` knows what the generator has to be given for it.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import BankError, OptionError
 from masquerade.types import Embedding
-
-Kind: TypeAlias = Literal["swap", "fiva"]
-"""How a generator answers an anchor a: `swap` gives a, `fiva` gives −a."""
 
 SHORTLIST = 256
 """Where some faces suit a person better than others, the key still picks among this many."""
@@ -38,10 +34,6 @@ class Anchor:
 
     member: int
     face: Embedding
-
-    def condition(self, kind: Kind) -> Embedding:
-        """The vector to give to the generator, so that `face` comes out."""
-        return self.face if kind == "swap" else -self.face
 
 
 def safe_window(threshold: float, safety: float = 0.0) -> tuple[float, float]:

@@ -210,8 +210,8 @@ class Bank:
             probe = Probe(info.probe, weights)
         return cls(info, codes, axes, probe)
 
-    def misfit(self, identity: Embedding) -> Vectors:
-        """How badly each member fits a person's apparent age and sex, (count,), for `anchors.choose_anchor`.
+    def scores(self, identities: Vectors) -> Vectors:
+        """Apparent age and sex (`attributes.NAMES`), 0 to 1, shape (n, 2), of unit vectors (n, d).
 
         Raises:
             BankError: the bank was made without the pictures to learn that from.
@@ -220,7 +220,15 @@ class Bank:
             raise BankError(
                 "this bank cannot tell age and sex", hint="Make one with 'masquerade bank make --attributes'"
             )
-        return attribute_penalty(self.probe.scores(identity[None])[0], self.probe.scores(self.members), WEIGHTS)
+        return self.probe.scores(identities)
+
+    def misfit(self, identity: Embedding) -> Vectors:
+        """How badly each member fits a person's apparent age and sex, (count,), for `anchors.choose_anchor`.
+
+        Raises:
+            BankError: as for `scores`.
+        """
+        return attribute_penalty(self.scores(identity[None])[0], self.scores(self.members), WEIGHTS)
 
     def check_encoder(self, sha256: str) -> None:
         """Make sure that the bank lies on the sphere of the encoder with this hash.

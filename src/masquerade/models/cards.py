@@ -140,6 +140,19 @@ SwapAlignment = Literal["arcface", "arcface-128", "ffhq"]
 """Where a swapper wants the five landmarks; see `swap.neural.TEMPLATES`."""
 
 
+class Truncation(_Data):
+    """How much of a fabricated face a swapper is given; see `identity.truncation`."""
+
+    identity: Annotated[float, Field(gt=0, le=1)]
+    """ψ: the share of the identity."""
+    age: float
+    """Length by which a step of a whole score, a hundred years, moves what it is given."""
+    sex: float
+    """The same of the step from a man's face to a woman's."""
+    middle: tuple[float, float]
+    """Scores of age and sex of the face that it draws when it is given nothing."""
+
+
 class SwapSpec(_Data):
     """How a swapper is told whose face to show, and what it gives back. The target goes in as `InputSpec` says."""
 
@@ -158,6 +171,8 @@ class SwapSpec(_Data):
     alignment: SwapAlignment = "arcface"
     projection: str | None = None
     """An initializer of the file, (d, e), through which identities go first; they are brought back to length 1."""
+    truncation: Truncation | None = None
+    """None: it is given identities as they are."""
 
 
 class WeightCard(Asset):

@@ -134,7 +134,7 @@ class Anonymizer:
         for number, face in who.items():
             # Whoever is new tries on other faces first; whoever is not keeps theirs.
             for again in (True,) if number in dressed else (*[False] * EXCHANGES, True):
-                identity = anchors[number].condition(tailor.swapper.answers)
+                identity = tailor.condition(anchors[number].face)
                 [outcome] = tailor.imposer.impose(frame, [Task(face, identity, seed=number)], again=again)
                 if outcome is not Outcome.RECOGNISED:
                     break

@@ -6,6 +6,7 @@ from pathlib import Path
 from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
+from masquerade.identity.truncation import Truncator, Vectors
 from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
 from masquerade.plan import Plan, Treatment
@@ -100,6 +101,7 @@ class Tailor:
         self.imposer = Imposer(
             behind, self.swapper.template, guard, self.encoder if self.swapper.answers == "swap" else None
         )
+        self._truncated = None if self.swapper.truncation is None else Truncator(self.bank, self.swapper.truncation)
         self._defences = tuple(map(str, defences))
 
     def wardrobe(self, plan: Plan) -> Wardrobe:
@@ -109,5 +111,15 @@ class Tailor:
             PlanError, BankError: see `identity.resolve`.
         """
         worn = resolve(plan, self.bank)
-        identities = {id: anchor.condition(self.swapper.answers) for id, anchor in worn.items()}
+        identities = {id: self.condition(anchor.face) for id, anchor in worn.items()}
         return Wardrobe(self.imposer, identities, self._defences)
+
+    def condition(self, faces: Vectors, *, truncated: bool = True) -> Vectors:
+        """What the swapper is to be given so that these faces come out: unit vectors (d,) or (n, d), shaped alike.
+
+        Args:
+            faces: of the bank.
+            truncated: as the swapper's card has it (`identity.truncation`); False gives them whole.
+        """
+        wanted = self._truncated(faces) if truncated and self._truncated is not None else faces
+        return wanted if self.swapper.answers == "swap" else -wanted

@@ -1,7 +1,7 @@
 """The one protocol by which a face becomes another face.
 
 Every method, from a grey box to a generator, edits a `Canvas` around one face. Methods that impose an identity are
-`Swapper`s: they see an aligned crop and a unit vector and nothing else. No swapper's output reaches a canvas before
+`Swapper`s: they see an aligned crop and a vector and nothing else. No swapper's output reaches a canvas before
 a `Guard` has looked at it; what the guard turns down is redacted.
 """
 
@@ -72,7 +72,8 @@ class Swapper(Protocol):
 
         Args:
             crops: float32 (n, 3, side, side) in [-1, 1], RGB.
-            identities: float32 (n, dimensions), each row of length 1, of nobody who lives.
+            identities: float32 (n, dimensions), of nobody who lives: each row of length 1, or truncated
+                (`identity.truncation`) if that is how this swapper is used.
         """
 
 

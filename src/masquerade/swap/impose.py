@@ -53,7 +53,7 @@ class Task:
 
     Attributes:
         face: with landmarks of this very picture.
-        identity: what the swapper is to be given, a unit vector (d,); of nobody who lives.
+        identity: what the swapper is to be given, (d,); of nobody who lives.
         seed: of the grain; the same one gives the same picture.
     """
 
@@ -223,9 +223,10 @@ def _overlap(one: _Cut, other: _Cut) -> bool:
 
 
 def turned_away(identities: NDArray[np.float32], people: NDArray[np.float32], step: float) -> NDArray[np.float32]:
-    """Identities a, farther from the people z: (a − step · z) / |a − step · z|, row by row, all of shape (n, d)."""
-    moved = identities - step * people
-    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
+    """Identities a, farther from the people z: b · |a| / |b| with b = a / |a| − step · z, row by row, all (n, d)."""
+    lengths = np.linalg.norm(identities, axis=1, keepdims=True)
+    moved = identities / lengths - step * people
+    return np.asarray(moved * (lengths / np.linalg.norm(moved, axis=1, keepdims=True)), np.float32)
 
 
 def _seen_from(matrix: Matrix, x: int, y: int) -> Matrix:

@@ -73,6 +73,7 @@ class OnnxSwapper:
         template: where the five landmarks lie in its crops, shape (5, 2).
         encoder: in whose space identities lie.
         answers: "swap" if the face of the identity comes out, "fiva" if that of its negation does.
+        truncation: how much of an identity it is to be given, see `identity.truncation`; None for all of it.
 
     Raises:
         WeightsError: the network has other inputs and outputs than the card says.
@@ -107,6 +108,7 @@ class OnnxSwapper:
         if projection is not None and width not in (-1, projection.shape[1]):
             raise WeightsError(f"the projection of {name} gives {projection.shape[1]} numbers, it takes {width}")
         self.name, self.encoder, self.answers = name, spec.encoder, spec.answers
+        self.truncation = spec.truncation
         self.side = target.height
         self.dimensions = int(width) if projection is None else len(projection)
         self.template = swap_template(spec.alignment, self.side)

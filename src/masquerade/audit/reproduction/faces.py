@@ -169,7 +169,7 @@ class _Everything:
 
 
 def put_on(
-    tailor: Tailor, seen: Seen, faces: Vectors, *, behind: Swapper | None = None
+    tailor: Tailor, seen: Seen, faces: Vectors, *, behind: Swapper | None = None, truncated: bool = True
 ) -> tuple[Faces, NDArray[np.bool_]]:
     """The pictures with other faces, put in as `render` does, but for the guard.
 
@@ -178,6 +178,7 @@ def put_on(
         seen: whom they are put on.
         faces: of each the identity that it shall have, unit vectors (n, d) of the tailor's encoder.
         behind: the swapper behind defences, where there are any.
+        truncated: as the product does it, where the swapper's card says so; no source of the thesis's swaps was.
 
     Returns:
         (the pictures, which of them have another face: it fails where one is too dark or seen from the side).
@@ -185,10 +186,10 @@ def put_on(
     imposer = Imposer(behind or tailor.swapper, tailor.swapper.template, _Everything())
     side, edge = _sides(seen.pictures)
     face = Face(Box(*(side * one + edge for one in _BOX)), 1.0, template(side) + np.float32(edge))
+    told = tailor.condition(faces, truncated=truncated)
     made, done = [], []
-    for number, (picture, wanted) in enumerate(zip(seen.pictures, faces, strict=True)):
+    for number, (picture, identity) in enumerate(zip(seen.pictures, told, strict=True)):
         frame = StillFrame(picture.copy())
-        identity = wanted if tailor.swapper.answers == "swap" else -wanted
         done.append(imposer.impose(frame, [Task(face, identity, seed=number)]) == [Outcome.SWAPPED])
         made.append(np.asarray(frame.samples, np.uint8))
     return np.stack(made), np.array(done)

@@ -84,7 +84,7 @@ def measure_swaps(
     """
     rows = swap_among(targets, sources)
     wanted = tailor.encoder.embed_crops(sources.crops[rows])
-    pictures, done = put_on(tailor, targets, wanted)
+    pictures, done = put_on(tailor, targets, wanted, truncated=False)
     if not done.any():
         raise InputError(f"none of {len(done)} faces could be swapped")
     before, after = targets.crops[done], cropped(pictures[done])
@@ -144,7 +144,7 @@ def measure_retention(
     found, failed = [], 0
     for words, same in (("different classes", False), ("same class", True)):
         targets, sources = _pairs(seen.people, classes, count // 2, same=same)
-        pictures, done = put_on(tailor, seen.only(targets), vectors[sources])
+        pictures, done = put_on(tailor, seen.only(targets), vectors[sources], truncated=False)
         failed += int((~done).sum())
         targets, sources, after = targets[done], sources[done], cropped(pictures[done])
         kept = retention(said.embedding[targets], said.embedding[sources], reader.read_crops(after).embedding)
