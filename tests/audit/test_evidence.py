@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from masquerade.audit.compare import Pair, find_pairs
-from masquerade.audit.evidence import MOST_PICTURES, Evidence, Instruments, gather
+from masquerade.audit.evidence import MOST_PICTURES, Evidence, Instruments, Stray, _renamed, gather
 from masquerade.audit.policy import Limits, Policy
 from masquerade.audit.report_findings import conclude
 from masquerade.audit.utility import gaze_error, head_pose
@@ -52,6 +52,16 @@ def clips(tmp_path_factory, astronaut, detector):
     return folder
 
 
+@pytest.fixture(scope="module")
+def frown(clips, astronaut):
+    """The clip with eyes and mouth upside down."""
+    changed = astronaut.copy()
+    for y1, y2, x1, x2 in ((110, 140, 180, 270), (150, 190, 190, 260)):
+        changed[y1:y2, x1:x2] = changed[y1:y2, x1:x2][::-1]
+    pictures = [placed(changed, 0.6, 30 + 2 * i, -10, 320, 240)[0] for i in range(20)]
+    return write_clip(clips / "frown.mp4", pictures).name
+
+
 def seen(clips, instruments, output, plan=None, **options):
     pair = Pair("clip.mp4", clips / "clip.mp4", clips / output, clips / plan if plan else None)
     return gather([pair], instruments, far=FAR, **options)
@@ -70,6 +80,7 @@ def test_a_covered_face_is_gone(clips, instruments):
         assert one.measures["found"] == 0 and one.measures["sharpness"] < 0.01 and one.measures["colour"] > 10
         assert one.measures["flicker_after"] < one.measures["flicker"], "black does not flicker"
         assert min(one.distances.values()) > 0.6
+    assert evidence.vectors.keys() == {"driver", "guard"}
     for originals, anonymized in evidence.vectors.values():
         assert originals.shape == anonymized.shape and len(originals) == 3
         assert (originals @ originals.T).min() > 0.9 and np.abs((originals * anonymized).sum(1)).max() < 0.4
@@ -87,7 +98,7 @@ def test_a_face_that_was_left_is_found_out(clips, instruments, plan):
         guard = next(one for one in findings.recognisers if one.name == "guard")
         assert guard.retrieval.id.value == 1 and guard.retrieval.neg_id.value == 0
         assert {check.key for check in findings.checks if not check.passed} == {"uncovered", "id"}
-        assert all(weak.ratio < 1 for weak in evidence.weakest)
+        assert len(evidence.weakest) == 1 and evidence.weakest[0].ratio < 1
         assert findings.timelines[0].ratio < 1
 
 
@@ -138,18 +149,64 @@ def test_pictures_are_coarse_unless_asked_for(clips, instruments):
     assert detail(seen(clips, instruments, "blur.mp4", "plan.json", show_faces=True)) > 50 * coarse
 
 
+def as_file(evidence, name, sha256):
+    """The same evidence as if another file had given it."""
+    [file] = evidence.files
+    other = replace(evidence, files=(replace(file, original_sha256=sha256),))
+    return _renamed(other, {file.name: name})
+
+
 def test_evidence_of_two_machines_is_that_of_one(clips, instruments):
-    first, second = seen(clips, instruments, "blur.mp4", "plan.json"), seen(clips, instruments, "nothing.mp4")
+    first = seen(clips, instruments, "blur.mp4", "plan.json")
+    second = as_file(seen(clips, instruments, "nothing.mp4"), "other.mp4", "2" * 64)
     both = first + second
     assert len(first.weakest) == len(second.weakest) == 1, "one for each person"
     assert len(both.files) == 2 and len(both.sightings) == 6 and len(both.uncovered) == 3
     assert len(both.vectors["guard"][0]) == 6
     assert [weak.ratio for weak in both.weakest] == sorted(weak.ratio for weak in both.weakest)
     assert (Evidence() + first).vectors["guard"][0].shape == first.vectors["guard"][0].shape
-    many = Evidence.together([second] * 20)
+    assert both.surroundings["guard"].counts == {"clip.mp4#1": 3, "other.mp4#1": 3}
+    for one, person in ((first, "clip.mp4#1"), (second, "other.mp4#1")):
+        alone, merged = (some.surroundings["guard"].sums[person] for some in (one, both))
+        assert alone.shape == first.vectors["guard"][0].shape[1:]
+        assert merged.tolist() == alone.tolist() and np.linalg.norm(merged) == pytest.approx(3, abs=0.5)
+    many = Evidence.together([as_file(second, f"{i}.mp4", f"{i:064}") for i in range(20)])
     assert len(many.uncovered) == 60 and sum(bool(one.picture) for one in many.uncovered) == MOST_PICTURES
     assert min(one.score for one in many.uncovered if one.picture) >= sorted(o.score for o in many.uncovered)[-12]
     assert len(many.weakest) == MOST_PICTURES
+    findings = conclude(both, instruments, Policy())
+    guard = next(one for one in findings.recognisers if one.name == "guard")
+    assert (guard.averaged.candidates, guard.averaged.faces, guard.averaged.adapted) == (2, 3, False)
+    assert guard.averaged.found.value == 0.5, "the face that was left comes back, the blurred one does not"
+    assert guard.averaged.threshold <= guard.threshold and guard.surroundings.found.people == 2
+
+
+def test_files_of_one_name_are_kept_apart_and_one_file_twice_is_refused(clips, instruments):
+    here = seen(clips, instruments, "nothing.mp4")
+    there = as_file(here, "clip.mp4", "ab" * 32)
+    third = as_file(here, "clip.mp4", "cd" * 32)
+    name = f"clip.mp4 [{here.files[0].original_sha256[:12]}]"
+    for both in (here + there, there + here):
+        assert {file.name for file in both.files} == {name, "clip.mp4 [abababababab]"}
+        assert {one.person for one in both.sightings} == {f"{name}#1", "clip.mp4 [abababababab]#1"}
+        assert {one.file for one in both.uncovered} == {one.file for one in both.sightings}
+        assert {(one.file, one.person) for one in both.weakest} == {(f.name, f"{f.name}#1") for f in both.files}
+        assert both.surroundings["guard"].counts == dict.fromkeys((f"{f.name}#1" for f in both.files), 3)
+    for all_three in ((here + there) + third, here + (there + third), Evidence.together([here, there, third])):
+        assert sorted(all_three.surroundings["guard"].counts.values()) == [3, 3, 3]
+        assert len({one.person for one in all_three.sightings}) == len({file.name for file in all_three.files}) == 3
+    for twice in ((here, here), (here + there, here), (here, there + here), (here + there, there + third)):
+        with pytest.raises(InputError, match=r"^clip.mp4 was audited twice"):
+            Evidence.together(twice)
+
+
+def test_what_lies_beside_the_outputs_is_named_until_another_machine_has_looked_at_it(clips, instruments):
+    one = seen(clips, instruments, "blur.mp4", strays=[("b/stray.mp4", clips / "solid.mp4")])
+    assert one.strays == (Stray("b/stray.mp4", sha256(clips / "solid.mp4")),)
+    other = as_file(seen(clips, instruments, "nothing.mp4"), "other.mp4", "2" * 64)
+    assert (one + other).strays == one.strays == (one + other + Evidence(strays=one.strays)).strays
+    looked = as_file(seen(clips, instruments, "solid.mp4"), "stray.mp4", "3" * 64)
+    assert (one + looked).strays == (looked + one).strays == ()
 
 
 def test_photos_and_pairs_that_cannot_be_compared(clips, instruments, astronaut, tmp_path):
@@ -198,6 +255,7 @@ def test_named_networks_measure_pose_and_landmarks(clips, detector, tmp_path, in
     expected = (marks - 0.5) * 66 + [35, 40]
     assert own.landmarks(image, Box(10, 10, 60, 70)) == pytest.approx(expected, abs=0.01)
     evidence = seen(clips, own, "nothing.mp4")
+    assert len(evidence.sightings) == 3
     for one in evidence.sightings:
         assert one.measures["pose"] == pytest.approx(0, abs=1e-3)
         assert one.measures["landmarks"] < 0.05 and one.measures["mouth"] == pytest.approx(one.measures["mouth_after"])
@@ -207,13 +265,19 @@ def test_named_networks_measure_pose_and_landmarks(clips, detector, tmp_path, in
     assert not next(check for check in findings.checks if check.key == "mouth").passed, "a mouth that never moves"
 
 
-def test_what_a_face_expresses_is_measured_where_something_reads_it(clips, instruments):
+def test_what_a_face_expresses_is_measured_where_something_reads_it(clips, instruments, frown):
     with_reader = replace(instruments, expression=open_expression(threads=1))
-    assert all("expression" not in one.measures for one in seen(clips, instruments, "nothing.mp4").sightings)
-    untouched = [one.measures["expression"] for one in seen(clips, with_reader, "nothing.mp4").sightings]
-    assert untouched and max(untouched) < 0.3
-    blurred = [one.measures for one in seen(clips, with_reader, "blur.mp4").sightings]
-    assert all(one["expression"] > 0.5 for one in blurred if "expression" in one)
+    without = seen(clips, instruments, "nothing.mp4").sightings
+    assert len(without) == 3 and not any("expression" in one.measures for one in without)
+    untouched, frowning = (
+        [one.measures["expression"] for one in seen(clips, with_reader, output).sightings]
+        for output in ("nothing.mp4", frown)
+    )
+    assert len(untouched) == len(frowning) == 3
+    assert max(untouched) < 0.3 and min(frowning) > 0.6, "half the way to somebody else's expression"
+    gone = seen(clips, with_reader, "solid.mp4").sightings
+    assert [one.measures["found"] for one in gone] == [0, 0, 0] and len(gone[0].distances) == 2
+    assert not any("expression" in one.measures for one in gone), "of no face nothing is read"
 
 
 def test_gaze_is_asked_of_upright_eyes_and_measured_where_a_network_is_named(clips, instruments, tmp_path):
@@ -235,9 +299,10 @@ def test_gaze_is_asked_of_upright_eyes_and_measured_where_a_network_is_named(cli
     assert gaze_error([0, 0, 1], [0, 1, 0]) == pytest.approx(90)
 
     looking = replace(instruments, gaze=network)
-    assert all("gaze" not in one.measures for one in seen(clips, instruments, "nothing.mp4").sightings)
+    without = seen(clips, instruments, "nothing.mp4").sightings
+    assert len(without) == 3 and not any("gaze" in one.measures for one in without)
     evidence = seen(clips, looking, "nothing.mp4")
-    assert all(one.measures["gaze"] < 2 for one in evidence.sightings)
+    assert len(evidence.sightings) == 3 and all(one.measures["gaze"] < 2 for one in evidence.sightings)
     findings = conclude(evidence, looking, Policy(limits=Limits(gaze=5)))
     [figure] = [figure for figure in findings.utility if figure.key == "gaze"]
     assert figure.how == "gaze" and figure.estimate.value < 2

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masquerade.audit.evidence import Evidence, FileEvidence, Refused, Sighting, Uncovered, Weak
+from masquerade.audit.attacks.linkage import Means
+from masquerade.audit.evidence import Evidence, FileEvidence, Refused, Sighting, Stray, Uncovered, Weak
 from masquerade.audit.intervals import mean_of, share_of
 from masquerade.audit.policy import Limits, Policy
 from masquerade.audit.report import NOT_PROTECTED, as_html, as_json
@@ -159,6 +160,84 @@ def test_telling_people_apart_better_than_by_chance_is_said_though_no_threshold_
     assert not any("by chance" in note for note in conclude(evidence, instruments("guard"), Policy()).notes)
 
 
+def faint(evidence, trace=0.12):
+    """Faces that hide their person behind noise drawn for each frame, which averages out."""
+    originals, _ = evidence.vectors["guard"]
+    noise = unit(np.random.default_rng(5).normal(size=originals.shape))
+    return replace(evidence, vectors=dict.fromkeys(evidence.vectors, (originals, unit(trace * originals + noise))))
+
+
+def test_averages_that_lead_back_are_told_and_decide_where_the_policy_limits_them():
+    evidence = faint(made_up(frames=120, people=8))
+    told = conclude(evidence, instruments("guard", "driver"), Policy())
+    guard = told.recognisers[0]
+    assert guard.retrieval.own.value < 0.01 and guard.averaged.found.value > 0.5
+    assert (guard.averaged.faces, guard.averaged.candidates, guard.averaged.adapted) == (120, 8, False)
+    assert told.passed and sum("Averaging all frames" in note for note in told.notes) == 1, "the driver has no say"
+    count = round(8 * guard.averaged.found.value)
+    assert any(f"leads guard back to {count} of 8 people. Of pairs of strangers" in note for note in told.notes)
+    limited = conclude(evidence, instruments("guard", "driver"), Policy(limits=Limits(averaged=0.01)))
+    assert broken(limited) == {"averaged"} and not any("Averaging" in note for note in limited.notes)
+    text = " ".join(" ".join(Page(as_html(limited)).text).split())
+    assert f"{100 * guard.averaged.found.value:.1f} % of the people are found when their frames are averaged" in text
+    for part in ("People found by averaging", "120 of each (median)", "too few people to say", "chance is about 12 %"):
+        assert part in text, part
+    row = json.loads(json.dumps(as_json(limited), allow_nan=False))["recognisers"][0]["averaged"]
+    assert row["found"]["value"] == guard.averaged.found.value and row["threshold"] == guard.averaged.threshold
+    nothing = conclude(made_up(), instruments("guard"), Policy(limits=Limits(averaged=0)))
+    assert nothing.passed and nothing.recognisers[0].averaged.found.value == 0
+
+
+def test_a_photo_is_no_average():
+    findings = conclude(made_up(frames=1), instruments("guard"), Policy(limits=Limits(averaged=0)))
+    assert findings.passed and findings.recognisers[0].averaged is None
+    assert "averaged" not in {check.key for check in findings.checks}
+    assert "by averaging" not in as_html(findings)
+
+
+def test_where_single_faces_resemble_everybody_so_do_their_averages():
+    evidence = made_up(people=12, frames=10)
+    rng = np.random.default_rng(2)
+    base = unit(rng.normal(size=(1, 32)))
+    originals = unit(np.repeat(unit(base + 0.1 * rng.normal(size=(12, 32))), 10, 0) + 0.02 * rng.normal(size=(120, 32)))
+    alike = replace(evidence, vectors={"guard": (originals, np.repeat(base, 120, 0))})
+    [guard] = conclude(alike, instruments("guard"), Policy()).recognisers
+    assert guard.retrieval.others.value == 1 and guard.averaged.threshold == guard.retrieval.adapted_threshold
+    assert guard.averaged.strangers.value < 0.05
+
+
+def test_what_is_around_the_face_is_told_under_what_is_not_protected_and_decides_nothing():
+    evidence = made_up()
+    originals, _ = evidence.vectors["guard"]
+    people = np.array([one.person for one in evidence.sightings])
+    told = replace(evidence, surroundings=dict.fromkeys(("guard", "driver"), Means.of(people, originals)))
+    findings = conclude(told, instruments("guard", "driver"), Policy(limits=Limits(averaged=0, people=0, linked=0)))
+    guard = findings.recognisers[0].surroundings
+    assert findings.passed and (guard.found.value, guard.nearest.value, guard.candidates) == (1, 1, 12)
+    text = " ".join(" ".join(Page(as_html(findings)).text).split())
+    after = text[text.index("Not protected by replacing faces") :]
+    assert "People found by hair, ears and background guard, at 0.400" in after and "by driver" not in after
+    assert "100.0 %" in after and "hair, ears and background" not in text[: -len(after)]
+    row = json.loads(json.dumps(as_json(findings), allow_nan=False))
+    assert row["recognisers"][0]["surroundings"]["found"]["value"] == 1
+    without = conclude(evidence, instruments("guard"), Policy())
+    assert without.recognisers[0].surroundings is None and "Who paints over" not in as_html(without)
+
+
+def test_files_without_an_original_fail_and_are_named():
+    evidence = made_up(strays=(Stray(NASTY, "4" * 64), Stray("sub/b.mp4", "5" * 64)))
+    findings = conclude(evidence, instruments("guard"), Policy())
+    assert broken(findings) == {"strays"} and not findings.passed
+    text = " ".join(" ".join(Page(as_html(findings)).text).split())
+    assert "2 photos or videos beside the outputs have no original" in text and "sub/b.mp4 " + "5" * 64 in text
+    assert text.index("Files that nobody checked") < text.index("Faces that were not covered")
+    assert as_json(findings)["strays"][1] == {"name": "sub/b.mp4", "sha256": "5" * 64}
+    allowed = conclude(evidence, instruments("guard"), Policy(limits=Limits(strays=2)))
+    assert allowed.passed and "sub/b.mp4" in as_html(allowed)
+    clean = as_html(conclude(made_up(), instruments("guard"), Policy()))
+    assert "Files that nobody checked" not in clean
+
+
 def test_by_the_interval_few_people_prove_nothing():
     strict = Policy(by="interval")
     assert broken(conclude(made_up(), instruments("guard"), strict)) == {"id", "neg_id"}
@@ -242,7 +321,9 @@ def test_the_page_is_whole_offline_and_safe():
     assert NASTY in said and "onerror" not in dict(page.attributes)
     assert "script" not in page.names and "link" not in page.names
     assert not re.search(r"https?:|url\(|@import", html)
-    for source in (value for name, value in page.attributes if name == "src"):
+    sources = [value for name, value in page.attributes if name == "src"]
+    assert len(sources) == 5, "one face that was left, and two before and after"
+    for source in sources:
         assert source.startswith("data:image/jpeg;base64,")
     assert said.index("Failed") < said.index("Faces left uncovered: 1") < said.index("25.0 % of the anonymized faces")
     assert said.index("Faces that were not covered") < said.index("The weakest faces") < said.index("found again?")
@@ -265,7 +346,9 @@ def test_the_page_is_whole_offline_and_safe():
 
 
 def test_many_files_are_told_for_what_they_are():
-    alone, two = (conclude(some, instruments("guard"), Policy()) for some in (made_up(), made_up() + made_up(seed=1)))
+    other = made_up(seed=1)
+    other = replace(other, files=(replace(other.files[0], original_sha256="7" * 64),))
+    alone, two = (conclude(some, instruments("guard"), Policy()) for some in (made_up(), made_up() + other))
     assert not any("two files" in note for note in alone.notes)
     assert any("counts as two people" in note for note in two.notes)
     photos = replace(made_up(), files=tuple(replace(file, kind="image") for file in made_up().files))
@@ -285,7 +368,7 @@ def test_where_no_face_was_the_page_says_so_and_shows_no_empty_tables():
 def test_page_and_json_say_the_same():
     findings = conclude(made_up(found=0.25), instruments("guard", "driver"), Policy())
     row = json.loads(json.dumps(as_json(findings), allow_nan=False))
-    assert row["verdict"] == "fail" and row["format"] == "masquerade-audit/1"
+    assert row["verdict"] == "fail" and row["format"] == "masquerade-audit/2"
     guard = row["recognisers"][0]
     assert guard["retrieval"]["id"] == {
         "value": 0.25,

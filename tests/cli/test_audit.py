@@ -82,6 +82,31 @@ def test_folders_and_a_pair_that_does_not_fit(media, solid, tmp_path):
     assert [one["code"] for one in row["refused"]] == ["bad-pair"]
 
 
+def test_a_file_without_an_original_is_named_and_fails(media, solid, tmp_path):
+    for folder in ("in", "out/sub"):
+        (tmp_path / folder).mkdir(parents=True)
+    pixels = np.array(Image.open(media / "face.png"))
+    Image.fromarray(pixels).save(tmp_path / "in" / "a.png")
+    Image.fromarray(pixels).save(tmp_path / "out" / "sub" / "left over.png")
+    pixels[20:110, 75:150] = 0
+    Image.fromarray(pixels).save(tmp_path / "out" / "a.png")
+    asked = ("audit", tmp_path / "in", tmp_path / "out", "--encoder", "guard", "--json", tmp_path / "r.json", *QUICK)
+    said = masquerade(*asked)
+    assert said.code == 2, said
+    [line] = said.err.splitlines()
+    assert line == (
+        f"masquerade: 1 file in {tmp_path / 'out'} without an original, in which anybody may be seen: "
+        "nobody looked at sub/left over.png"
+    )
+    row = json.loads((tmp_path / "r.json").read_text())
+    assert [check["key"] for check in row["checks"] if not check["passed"]] == ["strays"]
+    assert row["strays"][0]["name"] == "sub/left over.png" and len(row["strays"][0]["sha256"]) == 64
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[limits]\nstrays = 1\n")
+    allowed = masquerade(*asked, "--policy", policy)
+    assert allowed.code == 0 and "left over.png" in allowed.err, "it is named all the same"
+
+
 def test_what_cannot_be_run_is_one_line(media, solid, tmp_path):
     clip = media / "clip.mp4"
     masquerade("audit", clip, media / "face.png", *QUICK).refused("bad-pair", "face.png", "is a photo")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
+from mimetypes import guess_type
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from masquerade.errors import InputError, OptionError, PairError
 from masquerade.media import IMAGE_FORMATS, Frame, VideoInfo, open_image, open_video
-from masquerade.pipeline.batch import find_jobs
+from masquerade.pipeline.batch import READABLE, find_jobs
 from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
 from masquerade.types import Box
 
@@ -79,6 +80,31 @@ def find_pairs(original: Path, output: Path, plan: Path | None = None) -> list[P
         known = plan / f"{job.source.relative_to(original)}.plan.json" if plan else None
         pairs.append(Pair(job.name, job.source, job.output, known if known and known.is_file() else None))
     return pairs
+
+
+def find_strays(pairs: Sequence[Pair], output: Path) -> list[tuple[str, Path]]:
+    """Photos and videos that lie in the output folder and belong to none of the pairs: who is in them nobody checked.
+
+    Hidden ones count, too, since whoever passes on the folder passes them on: a run that was killed may have left one.
+
+    Args:
+        pairs: from `find_pairs`.
+        output: as it was given there; a file has no strays.
+
+    Returns:
+        (path inside the folder, with forward slashes, and the file), sorted.
+    """
+    if not output.is_dir():
+        return []
+    checked = {pair.output for pair in pairs}
+    there = (path for path in output.rglob("*") if path.is_file() and path not in checked)
+    return sorted((path.relative_to(output).as_posix(), path) for path in there if _is_media(path))
+
+
+def _is_media(path: Path) -> bool:
+    """By the name: what would be read here, and what other programs show."""
+    kind, _ = guess_type(path.name)
+    return path.suffix.lower() in READABLE or (kind is not None and kind.startswith(("image/", "video/")))
 
 
 def walk(pair: Pair, *, silent_allowed: bool = False) -> Iterator[tuple[Frame, Frame]]:

@@ -4,15 +4,21 @@ Several times a second both files are looked at by the audit's own detector, eac
 looks that an analysis takes. Each face found in the original is followed to the output. Evidence of many files adds up.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from heapq import heappop, heappush, nlargest, nsmallest
+from operator import add
+from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from masquerade.audit.attacks.leakage import outside_only
+from masquerade.audit.attacks.linkage import Means
 from masquerade.audit.compare import Pair, SameScene, walk
 from masquerade.audit.expression import STRANGERS, expression_error
 from masquerade.audit.quality import (
@@ -37,7 +43,7 @@ from masquerade.models.cards import cards
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.plan import Person, Plan
-from masquerade.types import Box, Face, Provenance, TrackedFace
+from masquerade.types import Box, Face, Points, Provenance, TrackedFace
 
 LOOKS = 4.0
 """Looks a second, about, and at the least one a file."""
@@ -216,6 +222,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """A photo or video beside the outputs that has no original: nothing was looked at in it."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that was seen. Holds embeddings: biometric data that stays in memory.
 
@@ -223,7 +237,9 @@ class Evidence:
         files, refused: pairs that were looked at, and those that could not be.
         sightings: faces that were followed.
         vectors: by recogniser (originals, anonymized), unit vectors of the sightings that have distances, in order.
+        surroundings: by recogniser, of each person what it says of the output where the face is painted over.
         uncovered, weakest: see there; of the first only the surest `MOST_PICTURES` keep their pictures.
+        strays: what lies beside the outputs.
     """
 
     files: tuple[FileEvidence, ...] = ()
@@ -232,14 +248,22 @@ class Evidence:
     vectors: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=dict)
     uncovered: tuple[Uncovered, ...] = ()
     weakest: tuple[Weak, ...] = ()
+    surroundings: Mapping[str, Means] = field(default_factory=dict)
+    strays: tuple[Stray, ...] = ()
 
     def __add__(self, other: "Evidence") -> "Evidence":
         return Evidence.together([self, other])
 
     @staticmethod
     def together(parts: Iterable["Evidence"]) -> "Evidence":
-        """Of many files, or of many machines, as one machine would have seen it all."""
-        some = list(parts)
+        """Of many files, or of many machines, as one machine would have seen it all.
+
+        Files of one name that have different originals are told apart by these originals' hashes.
+
+        Raises:
+            InputError: the same file twice, whose people would count twice.
+        """
+        some = _apart(list(parts))
         known = [part.vectors for part in some if part.vectors]
         names = list(known[0]) if known else []
         return Evidence(
@@ -255,7 +279,73 @@ class Evidence:
             },
             uncovered=_pictured(one for part in some for one in part.uncovered),
             weakest=_weakest(weak for part in some for weak in part.weakest),
+            surroundings={
+                name: reduce(add, (part.surroundings[name] for part in some if name in part.surroundings))
+                for name in dict.fromkeys(name for part in some for name in part.surroundings)
+            },
+            strays=_strays(some),
         )
+
+
+def _apart(parts: Sequence[Evidence]) -> list[Evidence]:
+    """The same, in which no two files have one name, as people are named after their files."""
+    named: dict[str, list[FileEvidence]] = {}
+    for part in parts:
+        for file in part.files:
+            named.setdefault(_first_name(file), []).append(file)
+    for name, files in named.items():
+        if len({file.original_sha256 for file in files}) < len(files):
+            raise InputError(
+                f"{name} was audited twice, and its people would count twice", hint="Put it into one evidence only"
+            )
+    return [
+        _renamed(part, {file.name: _own_name(file) for file in part.files if len(named[_first_name(file)]) > 1})
+        for part in parts
+    ]
+
+
+def _first_name(file: FileEvidence) -> str:
+    return file.name.removesuffix(f" [{file.original_sha256[:12]}]")
+
+
+def _own_name(file: FileEvidence) -> str:
+    return f"{_first_name(file)} [{file.original_sha256[:12]}]"
+
+
+def _renamed(part: Evidence, names: Mapping[str, str]) -> Evidence:
+    """With other names for files, and so for the people in them."""
+    if not names:
+        return part
+
+    def person(old: str) -> str:
+        file, _, number = old.rpartition("#")
+        return f"{names.get(file, file)}#{number}"
+
+    return replace(
+        part,
+        files=tuple(replace(one, name=names.get(one.name, one.name)) for one in part.files),
+        sightings=tuple(
+            replace(one, file=names.get(one.file, one.file), person=person(one.person)) for one in part.sightings
+        ),
+        uncovered=tuple(replace(one, file=names.get(one.file, one.file)) for one in part.uncovered),
+        weakest=tuple(
+            replace(one, file=names.get(one.file, one.file), person=person(one.person)) for one in part.weakest
+        ),
+        surroundings={
+            name: Means(
+                {person(old): value for old, value in means.sums.items()},
+                {person(old): value for old, value in means.counts.items()},
+            )
+            for name, means in part.surroundings.items()
+        },
+    )
+
+
+def _strays(parts: Sequence[Evidence]) -> tuple[Stray, ...]:
+    """Each once, and none that is the output of a file that another machine has looked at."""
+    checked = {file.output_sha256 for part in parts for file in part.files}
+    found = {one for part in parts for one in part.strays if one.sha256 not in checked}
+    return tuple(sorted(found, key=lambda one: (one.name, one.sha256)))
 
 
 def gather(
@@ -265,6 +355,7 @@ def gather(
     far: float,
     show_faces: bool = False,
     silent_allowed: bool = False,
+    strays: Sequence[tuple[str, Path]] = (),
     progress: Progress = silent,
     done: Callable[[], None] = lambda: None,
 ) -> Evidence:
@@ -276,6 +367,7 @@ def gather(
         far: false acceptance rate at which recognisers must be calibrated.
         show_faces: whether pictures are left recognisable.
         silent_allowed: whether an output may lack sound.
+        strays: from `compare.find_strays`: named in the evidence, and not looked at.
         progress: told of every frame.
         done: called after each pair.
 
@@ -296,7 +388,7 @@ def gather(
         done()
     if not any(part.files for part in parts):
         raise InputError(f"none of {len(pairs)} pairs can be compared; the first: {parts[0].refused[0].message}")
-    return Evidence.together(parts)
+    return Evidence.together([*parts, Evidence(strays=tuple(Stray(name, sha256(path)) for name, path in strays))])
 
 
 def _refused(pair: Pair, error: Exception) -> Refused:
@@ -341,6 +433,8 @@ class _Examination:
         self._vectors: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {
             encoder.name: ([], []) for encoder in instruments.encoders
         }
+        self._around: dict[str, dict[str, NDArray[np.float64]]] = {encoder.name: {} for encoder in instruments.encoders}
+        self._times = Counter[str]()  # that each person was judged
         self._uncovered: list[Uncovered] = []
         self._surest: list[tuple[float, int]] = []  # a heap: scores and places of those with pictures
         self._weak: dict[str, Weak] = {}
@@ -552,8 +646,17 @@ class _Examination:
             for kept, row in zip(self._vectors[encoder.name], rows, strict=True):
                 kept.append(row)
             distances[encoder.name] = float(1 - rows[0] @ rows[1])
+        self._note_surroundings(person, after, old.landmarks)
         self._note_weakness(person, time, old, before, after, distances)
         return distances
+
+    def _note_surroundings(self, person: str, after: NDArray[np.uint8], landmarks: Points) -> None:
+        """What recognisers say of the output where the face was, with that painted over."""
+        around = outside_only(align(after, landmarks, _SIDE)[0][None])
+        self._times[person] += 1
+        for encoder in self._with.encoders:
+            sums = self._around[encoder.name]
+            sums[person] = sums.get(person, 0.0) + encoder.embed_crops(around)[0].astype(np.float64)
 
     def _note_weakness(
         self,
@@ -621,6 +724,7 @@ class _Examination:
             vectors=vectors,
             uncovered=tuple(self._uncovered),
             weakest=_weakest(self._weak.values()),
+            surroundings={name: Means(sums, self._times) for name, sums in self._around.items()},
         )
 
     def _picture(self, crop: NDArray[np.uint8]) -> bytes:

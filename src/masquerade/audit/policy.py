@@ -7,6 +7,7 @@
 
     [limits]                # each may be left out
     uncovered = 0           # faces left as they were, or that the Plan does not know
+    strays = 0              # photos and videos in the output folder that have no original
     id = 0.01               # share of faces whose person is found again
     neg_id = 0.01           # the same, by negation
     pose = 4.0              # degrees
@@ -37,6 +38,8 @@ class Limits(_Data):
 
     refused: int | None = Field(default=0, ge=0)
     """Pairs that could not be compared."""
+    strays: int | None = Field(default=0, ge=0)
+    """Photos and videos in the output folder that have no original, so that nobody knows who is in them."""
     uncovered: int | None = Field(default=0, ge=0)
     """Faces left as they were or unknown to the Plan, that the detector is sure of; counted once a look."""
     uncovered_unsure: int | None = Field(default=None, ge=0)
@@ -45,6 +48,8 @@ class Limits(_Data):
     """Share of the anonymized faces whose person is the nearest original, within the threshold."""
     neg_id: Share | None = 0.01
     """The same with the embedding negated."""
+    averaged: Share | None = None
+    """Share of the people whose anonymized faces, averaged over all frames, lead back to them."""
     people: Share | None = None
     """Share of the people who are recognised in at least one look."""
     linked: Share | None = None

@@ -11,14 +11,15 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from masquerade.audit.attacks.linkage import BroughtBack
 from masquerade.audit.evidence import LOOKS, SURE
 from masquerade.audit.intervals import Estimate
 from masquerade.audit.report_charts import distribution_chart, timeline_chart
-from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, at_least
+from masquerade.audit.report_findings import Check, Figure, Findings, Recogniser, allowed, amount
 from masquerade.audit.report_markup import Child, Markup, inside, tag
 from masquerade.audit.retrieval import Retrieval
 
-FORMAT = "masquerade-audit/1"
+FORMAT = "masquerade-audit/2"
 
 NOT_PROTECTED = (
     "body, posture and gait",
@@ -86,6 +87,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "quality": [asdict(figure) for figure in findings.quality],
         "files": [asdict(file) for file in findings.files],
         "refused": [asdict(one) for one in findings.refused],
+        "strays": [asdict(one) for one in findings.strays],
         "not_measured": list(findings.not_measured),
         "not_protected": list(NOT_PROTECTED),
         "policy": findings.policy.model_dump(mode="json"),
@@ -120,6 +122,7 @@ def as_html(findings: Findings, *, faces_shown: bool = False) -> str:
             )
             if faces_shown
             else None,
+            _strays(findings),
             _uncovered(findings),
             _weakest(findings, faces_shown),
             _recognition(findings),
@@ -174,18 +177,39 @@ def _verdict(findings: Findings) -> Markup:
             tag("ul", [tag("li", note) for note in findings.notes]) if findings.notes else None,
             _table(
                 "Every limit of the policy",
-                ["", "measured", "95 % interval", "allowed", "kept"],
+                ["measured", "", "95 % interval", "allowed", "kept"],
                 [
                     [
+                        amount(check, check.value),
                         check.said,
-                        _amount(check, check.value),
-                        "" if check.high is None else f"{_amount(check, check.low)} to {_amount(check, check.high)}",
-                        f"{'at least' if at_least(check.key) else 'at most'} {_amount(check, check.limit)}",
+                        "" if check.high is None else f"{amount(check, check.low)} to {amount(check, check.high)}",
+                        allowed(check),
                         tag("span", "yes" if check.passed else "no", class_="yes" if check.passed else "no"),
                     ]
                     for check in findings.checks
                 ],
-                numbers={1, 2, 3},
+                numbers={0, 2, 3},
+            ),
+        ]
+    )
+
+
+def _strays(findings: Findings) -> Markup | None:
+    if not findings.strays:
+        return None
+    return inside(
+        [
+            tag("h2", "Files that nobody checked"),
+            tag(
+                "p",
+                "These lie in the folder of the outputs and have no original. The audit did not look into them: "
+                "anybody may be in them, recognisable. Take them out before the folder is passed on, or audit them "
+                "with what they were made of.",
+            ),
+            _table(
+                _first_of(len(findings.strays), _MOST_ROWS),
+                ["file", "SHA-256"],
+                [[one.name, tag("code", one.sha256)] for one in findings.strays[:_MOST_ROWS]],
             ),
         ]
     )
@@ -313,6 +337,7 @@ def _judge(one: Recogniser) -> Markup:
             "Nearest, threshold or not (rank-1)", f"chance is about {100 / found.gallery_people:.0f} %", found.rank1
         ),
         _estimated("People recognised at least once", "in any look, plainly or by negation", found.people),
+        *_averaged(one),
         _estimated(
             "Taken for somebody else", "an original of another person is nearer than the threshold", found.others
         ),
@@ -340,6 +365,32 @@ def _judge(one: Recogniser) -> Markup:
             _table(None, ["", "measured", "95 % interval", "counted", "people"], rows, numbers={1, 2, 3, 4}),
         ]
     )
+
+
+def _averaged(one: Recogniser) -> list[Sequence[Child]]:
+    """What the mean of a person's frames gives away."""
+    found = one.averaged
+    if found is None:
+        return []
+    at = f"at {found.threshold:.3f}" + (
+        f", where such means match {100 * one.far:g} % of the strangers"
+        if found.adapted
+        else ": too few people to say at which distance strangers' means match, so hold it against the next row"
+    )
+    return [
+        _estimated(
+            "People found by averaging",
+            f"the mean of a person's anonymized faces, {found.faces} of each (median), is nearest to the mean of their "
+            f"originals and nearer than the threshold; {at}",
+            found.found,
+        ),
+        _estimated("Strangers who match so", "pairs of two people: what chance gives", found.strangers),
+        _estimated("Nearest by averaging", _chance(found), found.nearest),
+    ]
+
+
+def _chance(found: BroughtBack) -> str:
+    return f"threshold or not; chance is about {100 / found.candidates:.0f} %"
 
 
 def _adapted(one: Recogniser, found: Retrieval) -> str:
@@ -393,11 +444,42 @@ def _limits(findings: Findings) -> Markup:
             tag("ul", [tag("li", one) for one in findings.not_measured]),
             tag("h3", "Not protected by replacing faces"),
             tag("ul", [tag("li", one) for one in NOT_PROTECTED]),
+            _surroundings(findings),
             tag(
                 "p",
                 "That no recogniser here finds a person does not prove that none can. Intervals hold in 95 of 100 "
                 "cases, for people like these.",
             ),
+        ]
+    )
+
+
+def _surroundings(findings: Findings) -> Markup | None:
+    """What no swap touches: told, and in no verdict."""
+    rows: list[Sequence[Child]] = []
+    for one in findings.recognisers:
+        found = one.surroundings
+        if found is None or not one.decides:
+            continue
+        at = f"{one.name}, at {found.threshold:.3f}" + (
+            f", where {100 * one.far:g} % of the strangers match" if found.adapted else ", its threshold for faces"
+        )
+        rows += [
+            _estimated("People found by hair, ears and background", at, found.found),
+            _estimated("Strangers who match so", "pairs of two people: what chance gives", found.strangers),
+            _estimated("Nearest by hair, ears and background", _chance(found), found.nearest),
+        ]
+    if not rows:
+        return None
+    return inside(
+        [
+            tag(
+                "p",
+                "Hair, ears and background can be measured: of each output the face is painted over, and what is left "
+                "is compared with the originals, by the mean over a person's frames. It decides nothing, since "
+                "replacing a face does not change it. Who paints over the faces of their own photos, too, finds more.",
+            ),
+            _table(None, ["", "measured", "95 % interval", "counted", "people"], rows, numbers={1, 2, 3, 4}),
         ]
     )
 
@@ -501,21 +583,11 @@ def _number(value: float, unit: str) -> str:
     return said.strip().replace("-", "−")
 
 
-_SHARES = frozenset({"id", "neg_id", "people", "linked", "found"})
-
-
-def _amount(check: Check, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} %" if check.key in _SHARES else f"{value:g}" if value == round(value) else f"{value:.3f}"
-
-
 def _say(check: Check) -> str:
     """A broken limit as a sentence."""
     if check.value is None:
         return f"{check.said}."
-    allowed = "at least" if at_least(check.key) else "at most"
-    return f"{_amount(check, check.value)} {check.said}; allowed: {allowed} {_amount(check, check.limit)}."
+    return f"{amount(check, check.value)} {check.said}; allowed: {allowed(check)}."
 
 
 def _when(findings: Findings, file: str, time: float) -> str:

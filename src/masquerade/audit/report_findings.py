@@ -10,12 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from masquerade.audit.attacks.linkage import BroughtBack, Means, brought_back
 from masquerade.audit.evidence import (
     Evidence,
     FileEvidence,
     Instruments,
     Refused,
     Sighting,
+    Stray,
     Uncovered,
     Weak,
     is_guard,
@@ -90,6 +92,8 @@ class Recogniser:
         drift: M_tc of the output and, as `before`, of the original; None where nobody was seen twice.
         drift_std: standard deviations of the same distances, of the output and of the original.
         links: between files.
+        averaged: whether the mean of a person's anonymized faces leads back; None where nobody was judged twice.
+        surroundings: whether what is around each person's face does, by itself; None where no face could be judged.
         distribution: None where no face could be judged.
     """
 
@@ -105,6 +109,8 @@ class Recogniser:
     drift: Figure | None
     drift_std: tuple[float, float] | None
     links: Linkability
+    averaged: BroughtBack | None
+    surroundings: BroughtBack | None
     distribution: Distribution | None
 
     @property
@@ -164,6 +170,7 @@ class Findings:
     timelines: tuple[Timeline, ...]
     files: tuple[FileEvidence, ...]
     refused: tuple[Refused, ...]
+    strays: tuple[Stray, ...]
     uncovered: tuple[Uncovered, ...]
     weakest: tuple[Weak, ...]
     not_measured: tuple[str, ...]
@@ -205,13 +212,14 @@ def conclude(evidence: Evidence, instruments: Instruments, policy: Policy) -> Fi
     return Findings(
         passed=all(check.passed for check in checks),
         checks=tuple(checks),
-        notes=tuple(_notes(evidence, recognisers)),
+        notes=tuple(_notes(evidence, recognisers, policy)),
         recognisers=recognisers,
         utility=tuple(utility),
         quality=tuple(quality),
         timelines=tuple(_timelines(sightings, deciding)),
         files=evidence.files,
         refused=evidence.refused,
+        strays=evidence.strays,
         uncovered=evidence.uncovered,
         weakest=evidence.weakest,
         not_measured=tuple(_not_measured(instruments)),
@@ -246,6 +254,12 @@ def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
     originals, anonymized = evidence.vectors[encoder.name]
     people, files = np.array([one.person for one in judged]), np.array([one.file for one in judged])
     probes = Probes(people, files, originals, anonymized)
+    known = Means.of(people, originals)
+    around = evidence.surroundings.get(encoder.name, Means())
+    retrieval = retrieve(probes, entry.threshold, far)
+    # Where single faces resemble everybody their means do, too.
+    adapted = retrieval.adapted_threshold if retrieval else None
+    strict = entry.threshold if adapted is None else min(entry.threshold, adapted)
     moved, deviations = None, None
     if (after := drift(people, anonymized)) and (before := drift(people, originals)):
         moved = Figure(
@@ -267,10 +281,12 @@ def _recogniser(encoder: Encoder, evidence: Evidence, far: float) -> Recogniser:
         low=entry.low,
         high=entry.high,
         data=entry.data,
-        retrieval=retrieve(probes, entry.threshold, far),
+        retrieval=retrieval,
         drift=moved,
         drift_std=deviations,
         links=linkability(probes, entry.threshold),
+        averaged=brought_back(Means.of(people, anonymized), known, strict, far, least=2),
+        surroundings=brought_back(around, known, entry.threshold, far),
         distribution=_distribution(probes),
     )
 
@@ -510,6 +526,10 @@ def _checks(
         "uncovered": (sure, "faces of the original were left as they were, or are in no treated place"),
         "uncovered_unsure": (len(evidence.uncovered) - sure, "more such places may be faces; the detector is not sure"),
         "refused": (len(evidence.refused), "pairs of files could not be compared"),
+        "strays": (
+            len(evidence.strays),
+            "photos or videos beside the outputs have no original: nobody looked at who is in them",
+        ),
     }
     checks = [
         Check(key, said, value, getattr(limits, key), value <= getattr(limits, key))
@@ -541,6 +561,10 @@ def _recognised(policy: Policy, limits: Limits, deciding: Sequence[Recogniser]) 
         estimates = {
             "id": (found.own if found else None, f"of the anonymized faces lead back to their person ({judge.name})"),
             "neg_id": (found.neg_id if found else None, f"do so when their embedding is negated ({judge.name})"),
+            "averaged": (
+                judge.averaged.found if judge.averaged else None,
+                f"of the people are found when their frames are averaged ({judge.name})",
+            ),
             "people": (
                 found.people if found else None,
                 f"of the people are recognised in at least one look ({judge.name})",
@@ -554,7 +578,7 @@ def _recognised(policy: Policy, limits: Limits, deciding: Sequence[Recogniser]) 
         for key, (estimate, said) in estimates.items():
             limit = getattr(limits, key)
             # Nobody in two files cannot be followed, and a photo has no time: no figure, and nothing broken.
-            if limit is not None and not (estimate is None and key in ("linked", "drift")):
+            if limit is not None and not (estimate is None and key in ("linked", "drift", "averaged")):
                 checks.append(_check(policy, key, said, estimate, limit))
     return checks
 
@@ -566,7 +590,7 @@ def _check(policy: Policy, key: str, said: str, estimate: Estimate | None, limit
     return Check(key, said, estimate.value, limit, passed, estimate.low, estimate.high)
 
 
-def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
+def _notes(evidence: Evidence, recognisers: Sequence[Recogniser], policy: Policy) -> list[str]:
     """What a reader must know beside the figures."""
     notes = []
     kept_ = sum(file.kept for file in evidence.files)
@@ -600,26 +624,39 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser]) -> list[str]:
             "Who is in two files counts as two people: nobody tells the audit who is who. Where that is so, intervals "
             "are too narrow, and a face that is taken for somebody else may be taken for the same person elsewhere."
         )
+    return [*notes, *_recognised_notes(recognisers, policy)]
+
+
+def _recognised_notes(recognisers: Sequence[Recogniser], policy: Policy) -> list[str]:
+    """Of these, what is about recognisers."""
+    notes = []
     names = [one.name for one in recognisers if one.part == "guard"]
     if names and all(one.part != "none" for one in recognisers):
         notes.append(
-            "Only recognisers that come with masquerade were asked. They are weak (see their cards), and the guard has "
-            "already turned down swapped faces that it recognises. Add an independent one with --encoder."
+            "Only recognisers that come with masquerade were asked. They are weak, and every swapped face that the "
+            "guard recognises was turned down before it was written. Add an independent one with --encoder."
         )
     for one in recognisers:
-        if not one.decides and one.retrieval and one.retrieval.people.value:
-            known = one.retrieval.people
+        found, back = one.retrieval, one.averaged
+        if found and not one.decides and found.people.value:
             notes.append(
                 f"{one.name} decides nothing, because swappers were trained to please it, and yet it recognises "
-                f"{round(known.value * known.people)} of {known.people} people at least once. Take that seriously."
+                f"{round(found.people.value * found.people.people)} of {found.people.people} people at least once. "
+                "Take that seriously."
             )
-    for one in recognisers:
-        found = one.retrieval
         if found and found.gallery_people > 1 and (found.rank1.low or 0.0) > 1 / found.gallery_people:
             notes.append(
                 f"Whoever has the originals can tell these people apart better than by chance: for {one.name} the "
                 f"nearest original is the person's for {100 * found.rank1.value:.0f} % of the faces, by chance for "
                 f"about {100 / found.gallery_people:.0f} %. The policy does not limit that."
+            )
+        chance = back.strangers.value if back and back.strangers else 0.0
+        if back and one.decides and policy.limits.averaged is None and back.found.value > chance:
+            count = round(back.found.value * back.found.people)
+            strangers = f" Of pairs of strangers {100 * chance:.1f} % match so, too." if back.strangers else ""
+            notes.append(
+                f"Averaging all frames of a person leads {one.name} back to {count} of {back.found.people} people."
+                f"{strangers} The policy does not limit that (averaged)."
             )
     if any(one.retrieval and one.retrieval.gallery_people < 10 for one in recognisers):
         notes.append("The gallery holds few people: intervals are wide. Audit more files together.")
@@ -644,6 +681,16 @@ def _not_measured(instruments: Instruments) -> list[str]:
     return missing
 
 
-def at_least(key: str) -> bool:
-    """Whether a check's limit must be reached rather than not exceeded."""
-    return key in AT_LEAST or key == "judged"
+_SHARES = frozenset({"id", "neg_id", "averaged", "people", "linked", "found"})
+
+
+def amount(check: Check, value: float | None) -> str:
+    """A figure of a check as people read it: shares in per cent."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if check.key in _SHARES else f"{value:g}" if value == round(value) else f"{value:.3f}"
+
+
+def allowed(check: Check) -> str:
+    """The limit of a check, as people read it."""
+    return f"{'at least' if check.key in AT_LEAST or check.key == 'judged' else 'at most'} {amount(check, check.limit)}"

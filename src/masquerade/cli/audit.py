@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from masquerade.audit.compare import find_pairs
+from masquerade.audit.compare import find_pairs, find_strays
 from masquerade.audit.evidence import Instruments, gather, trained_with
 from masquerade.audit.policy import Policy, read_policy
 from masquerade.audit.report import as_html, as_json
-from masquerade.audit.report_findings import Findings, conclude
+from masquerade.audit.report_findings import Findings, allowed, amount, conclude
 from masquerade.audit.utility_networks import GazeNetwork, LandmarkNetwork, PoseNetwork
 from masquerade.cli import common
 from masquerade.cli.common import complain, counted, one_line, out, say
@@ -19,6 +19,8 @@ from masquerade.errors import OptionError
 from masquerade.faces.expression import open_expression
 from masquerade.media import atomic_output, check_output, sha256
 from masquerade.models.cards import cards
+
+_NAMED = 5  # strays in one line; all are in the report
 
 
 def audit_command(
@@ -68,6 +70,7 @@ def audit_command(
     --encoder, calibrated by `masquerade calibrate --save`. Exit code 0: passed; 1: could not run; 2: failed.
     """
     pairs = find_pairs(original, output, plan)
+    strays = find_strays(pairs, output)
     for target in (report, json_report):
         if target is not None:
             check_output(target, inputs=[original, output, *([plan] if plan else []), *([policy] if policy else [])])
@@ -96,12 +99,20 @@ def audit_command(
             far=limits.far,
             show_faces=show_faces,
             silent_allowed=limits.silent,
+            strays=strays,
             progress=bars.frame,
             done=bars.file_done,
         )
     findings = conclude(evidence, instruments, limits)
     for refused in findings.refused:
         complain(f"{refused.name} is in no figure: {refused.message}")
+    if findings.strays:
+        names = [one.name for one in findings.strays]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        complain(
+            f"{counted(len(names), 'file', 'files')} in {output} without an original, in which anybody may be seen: "
+            f"nobody looked at {', '.join(names[:_NAMED])}{more}"
+        )
     if report is not None:
         _write(report, as_html(findings, faces_shown=show_faces))
     if json_report is not None:
@@ -121,13 +132,11 @@ def _print(findings: Findings, report: Path | None) -> None:
     word = "[bold green]passed[/]" if findings.passed else "[bold red]failed[/]"
     faces = counted(findings.faces, "face", "faces")
     out.print(f"{word}: {faces} in {counted(len(findings.files), 'file', 'files')}, {findings.judged} judged")
-    table = Table("", "measured", "95 %", "allowed", "", box=None, pad_edge=False)
+    table = Table("measured", "", "95 % interval", "allowed", "", box=None, pad_edge=False)
     for check in findings.checks:
-        value = "–" if check.value is None else f"{check.value:.4g}"
-        spread = "" if check.low is None or check.high is None else f"{check.low:.4g}–{check.high:.4g}"
-        table.add_row(
-            one_line(check.said), value, spread, f"{check.limit:.4g}", "kept" if check.passed else "[red]not kept[/]"
-        )
+        spread = "" if check.high is None else f"{amount(check, check.low)} to {amount(check, check.high)}"
+        word = "kept" if check.passed else "[red]not kept[/]"
+        table.add_row(amount(check, check.value), one_line(check.said), spread, allowed(check), word)
     out.print(table)
     for note in findings.notes:
         say(note, out)

@@ -10,7 +10,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from masquerade.audit.attacks import (
+    Means,
     averaging,
+    brought_back,
     embedding_change,
     fit_translation,
     found_at_far,
@@ -135,6 +137,76 @@ def test_averages_bring_back_what_frames_have_in_common(rng):
     assert blank[0].found.value < 0.1
     one = names == "000"
     assert averaging(Probes(names[one], names[one], originals[one], faces[one])) == []
+
+
+def tracks(rng, count, frames, trace, noise=1.0):
+    """Originals of people and anonymized faces with so much of them in each: people, originals, anonymized."""
+    originals, who = people(rng, count, frames, spread=0.2)
+    names = np.array([f"{p:03}" for p in who])
+    return names, originals, unit(trace * originals + noise * unit(rng.normal(size=originals.shape)))
+
+
+def directions(names, vectors):
+    return unit(np.stack([vectors[names == name].mean(0) for name in np.unique(names)]))
+
+
+def test_averages_of_few_people_are_held_against_the_recognisers_threshold_and_chance(rng):
+    names, originals, faces = tracks(rng, 5, 32, 0.25)
+    found = brought_back(Means.of(names, faces), Means.of(names, originals), 0.6, 1e-3)
+    after, before = directions(names, faces), directions(names, originals)
+    distances = np.array([[1 - float(a @ b) for b in before] for a in after])
+    own = np.array([distances[i, i] < 0.6 and distances[i, i] == min(distances[i]) for i in range(5)])
+    apart = [distances[i, j] < 0.6 for i in range(5) for j in range(5) if i != j]
+    assert found.found.value == own.mean() > 0.5
+    assert found.strangers.value == pytest.approx(np.mean(apart)) and found.strangers.count == 20
+    assert (found.threshold, found.adapted, found.candidates, found.faces) == (0.6, False, 5, 32)
+    assert (1 - (faces * originals).sum(1) < 0.6).mean() < 0.1, "single frames do not say it"
+    loose = brought_back(Means.of(names, faces), Means.of(names, originals), 2.1, 1e-3)
+    assert loose.strangers.value == 1, "at a threshold that everybody keeps, chance is told to be all"
+
+
+def test_one_person_in_two_tracks_hides_nobody_who_comes_back(rng):
+    """The nearest strangers are the same person here, and would be a threshold that nobody comes below."""
+    names, originals, faces = tracks(rng, 1, 64, 0.5)
+    names = np.repeat(["a", "b"], 32)
+    found = brought_back(Means.of(names, faces), Means.of(names, originals), 0.6, 1e-3)
+    assert found.found.value + found.strangers.value >= 1 and found.strangers.value == 1
+
+
+def test_averages_of_many_people_have_a_threshold_of_their_own(rng):
+    names, originals, faces = tracks(rng, 40, 16, 0.25)
+    found = brought_back(Means.of(names, faces), Means.of(names, originals), 0.01, 1e-3)
+    share, threshold = found_at_far(directions(names, faces), directions(names, originals), np.unique(names), 1e-3)
+    assert found.adapted and found.threshold == pytest.approx(threshold, abs=1e-6) and threshold > 0.3
+    assert found.found.value == share.value > 0.5 and found.strangers.value <= 1e-3
+    alike = unit(np.ones_like(originals) + 0.01 * rng.normal(size=originals.shape))
+    blank = brought_back(Means.of(names, alike), Means.of(names, originals), 2.1, 1e-3)
+    assert blank.found.value < 0.1, "what resembles everybody is nobody"
+    fewer = names < "032"  # 32 * 31 pairs of strangers are fewer than 1 in 1e-3
+    few = brought_back(Means.of(names[fewer], faces[fewer]), Means.of(names[fewer], originals[fewer]), 0.5, 1e-3)
+    assert not few.adapted and few.threshold == 0.5
+
+
+def test_who_was_seen_once_is_not_averaged_and_still_somebody_to_be_taken_for(rng):
+    names, originals, faces = tracks(rng, 3, 4, 1.0)
+    some = np.array([0, 1, 2, 3, 4, 5, 8])  # of the last person one face
+    found = brought_back(Means.of(names[some], faces[some]), Means.of(names, originals), 0.6, 1e-3, least=2)
+    assert (found.found.people, found.candidates, found.strangers.count) == (2, 3, 4)
+    assert brought_back(Means.of(names[:1], faces[:1]), Means.of(names, originals), 0.6, 1e-3, least=2) is None
+    assert brought_back(Means(), Means.of(names, originals), 0.6, 1e-3) is None
+    alone = brought_back(Means.of(names[:4], faces[:4]), Means.of(names[:4], originals[:4]), 0.6, 1e-3)
+    assert alone.strangers is None and alone.found.people == 1
+
+
+def test_means_of_two_machines_are_those_of_one(rng):
+    names, originals, _ = tracks(rng, 4, 6, 1.0)
+    whole = Means.of(names, originals)
+    for part in (np.arange(24) % 2 == 0, names < "002"):
+        halves = Means.of(names[part], originals[part]), Means.of(names[~part], originals[~part])
+        for both in (halves[0] + halves[1], halves[1] + halves[0]):
+            assert dict(both.counts) == dict(whole.counts) == {f"{i:03}": 6 for i in range(4)}
+            for name, total in whole.sums.items():
+                np.testing.assert_allclose(both.sums[name], total, atol=1e-9)
 
 
 def test_what_is_outside_the_face_does_not_depend_on_the_face(rng):

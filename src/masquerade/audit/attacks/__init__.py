@@ -6,7 +6,7 @@
 from masquerade.audit.attacks.detection import Roc, embedding_change, picture_change, roc
 from masquerade.audit.attacks.gallery import Guesses, nearest_neighbour, parrot
 from masquerade.audit.attacks.leakage import outside_only
-from masquerade.audit.attacks.linkage import Averaged, averaging
+from masquerade.audit.attacks.linkage import Averaged, BroughtBack, Means, averaging, brought_back
 from masquerade.audit.attacks.matching import found_at_far, negation
 from masquerade.audit.attacks.reconstruction import Adversary, open_adversary
 from masquerade.audit.attacks.translation import fit_translation, translated
@@ -14,9 +14,12 @@ from masquerade.audit.attacks.translation import fit_translation, translated
 __all__ = [
     "Adversary",
     "Averaged",
+    "BroughtBack",
     "Guesses",
+    "Means",
     "Roc",
     "averaging",
+    "brought_back",
     "embedding_change",
     "fit_translation",
     "found_at_far",
