@@ -251,6 +251,9 @@ def test_uncovered_faces_come_first():
 
     evidence = made_up(uncovered=(one(0.9), one(0.3)))
     findings = conclude(evidence, instruments("guard"), Policy())
+    said = " ".join(" ".join(Page(as_html(findings)).text).split())
+    assert "1 face of the original was left as it was, or lies in no treated place; allowed: at most 0." in said
+    assert "1 face was left as it was, or lies where the Plan treats nothing; of 1 more place the detector" in said
     assert findings.checks[0].key == "uncovered" and broken(findings) == {"uncovered"}
     assert conclude(evidence, instruments("guard"), Policy(limits=Limits(uncovered=1))).passed
     unsure = Policy(limits=Limits(uncovered=1, uncovered_unsure=0))
@@ -282,6 +285,9 @@ def test_limits_on_utility_count_what_could_be_measured():
     assert by_key["found"].estimate == share_of(np.arange(72) % 2 > 0, people)
     assert by_key["flicker"].estimate.value == 0.5 and by_key["flicker"].before.value == 1
     assert by_key["sharpness"].estimate is None
+    said = " ".join(" ".join(Page(as_html(findings)).text).split())
+    assert "Head pose, off by 7.500; allowed: at most 7.400." in said
+    assert "Visible edge: could not be measured." in said
 
 
 class Page(HTMLParser):
@@ -352,6 +358,15 @@ def test_many_files_are_told_for_what_they_are():
     assert not any("two files" in note for note in alone.notes)
     assert any("counts as two people" in note for note in two.notes)
     photos = replace(made_up(), files=tuple(replace(file, kind="image") for file in made_up().files))
+    assert not any("could be judged in" in note or "No face was found in" in note for note in two.notes)
+    silent = [replace(other.files[0], name=f"{i}.mp4", original_sha256=f"{i:064}", judged=0) for i in range(7)]
+    empty = replace(silent[0], name="nobody.mp4", original_sha256="8" * 64, faces=0)
+    kept = replace(silent[0], name="kept.mp4", original_sha256="9" * 64, kept=silent[0].faces)
+    some = made_up() + Evidence(files=(*silent, empty, kept))
+    notes = conclude(some, instruments("guard"), Policy()).notes
+    [told] = [note for note in notes if note.startswith("No face could be judged in")]
+    assert "in 0.mp4, 1.mp4, 2.mp4, 3.mp4, 4.mp4 and 2 more files: there" in told
+    assert any(note.startswith("No face was found in nobody.mp4: ") for note in notes)
     for evidence, said in ((made_up(), "at each video about 4 times a second."), (photos, "at each photo.")):
         assert said in as_html(conclude(evidence, instruments("guard"), Policy()), faces_shown=False)
 

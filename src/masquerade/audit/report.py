@@ -158,8 +158,8 @@ def _verdict(findings: Findings) -> Markup:
             f"{_counted(len(broken), 'limit', 'limits')} of the policy {'is' if len(broken) == 1 else 'are'} not kept."
         )
     scope = (
-        f"{_counted(findings.faces, 'face was', 'faces were')} found in {_counted(looked, 'frame', 'frames')} of "
-        f"{_counted(len(findings.files), 'original', 'originals')}."
+        f"In {_counted(looked, 'frame', 'frames')} of {_counted(len(findings.files), 'original', 'originals')} "
+        f"{_counted(findings.faces, 'face was', 'faces were')} found, each counted once a frame."
     )
     if findings.faces:
         scope += f" Recognisers could judge {findings.judged} of them, of {_counted(people, 'person', 'people')}."
@@ -223,9 +223,10 @@ def _uncovered(findings: Findings) -> Markup:
         said = "No face was found that was left as it was."
     else:
         said = (
-            f"{_counted(len(sure), 'face was', 'faces were')} left as they were, or lie where the Plan treats nothing; "
-            f"of {len(unsure)} more places the detector is not sure that they are faces. Each is counted once in each "
-            "frame that was looked at. Look at these moments of the output."
+            f"{_counted(len(sure), 'face was left as it was, or lies', 'faces were left as they were, or lie')} where "
+            f"the Plan treats nothing; of {_counted(len(unsure), 'more place', 'more places')} the detector is not "
+            "sure that there is a face. Each is counted once in each frame that was looked at. Look at these moments "
+            "of the output."
         )
     pictures = [
         tag(
@@ -296,8 +297,9 @@ def _weakest(findings: Findings, faces_shown: bool) -> Markup | None:
             tag("h2", "The weakest faces"),
             tag(
                 "p",
-                "Of each person the face that came nearest to being recognised, before and after. A recogniser knows "
-                "a face that is less than 1 times its threshold away. ",
+                "Of each person the face that came nearest to being recognised, before and after. Below 1 times its "
+                "threshold a recogniser takes the two for one person. A number behind a file's name is that of the "
+                "person in the Plan, or in what the audit found itself. ",
                 None if faces_shown else coarse,
             ),
             tag("div", faces, class_="faces"),
@@ -336,7 +338,9 @@ def _judge(one: Recogniser) -> Markup:
         _estimated(
             "Nearest, threshold or not (rank-1)", f"chance is about {100 / found.gallery_people:.0f} %", found.rank1
         ),
-        _estimated("People recognised at least once", "in any look, plainly or by negation", found.people),
+        _estimated(
+            "People recognised at least once", "in any frame that was looked at, plainly or by negation", found.people
+        ),
         *_averaged(one),
         _estimated(
             "Taken for somebody else", "an original of another person is nearer than the threshold", found.others
@@ -476,8 +480,9 @@ def _surroundings(findings: Findings) -> Markup | None:
             tag(
                 "p",
                 "Hair, ears and background can be measured: of each output the face is painted over, and what is left "
-                "is compared with the originals, by the mean over a person's frames. It decides nothing, since "
-                "replacing a face does not change it. Who paints over the faces of their own photos, too, finds more.",
+                "is compared with the originals of the same frames, by the mean of each person's. It decides nothing, "
+                "since replacing a face does not change it. Who paints over the faces of their own photos, too, finds "
+                "more.",
             ),
             _table(None, ["", "measured", "95 % interval", "counted", "people"], rows, numbers={1, 2, 3, 4}),
         ]
@@ -509,7 +514,9 @@ def _sources(findings: Findings) -> Markup:
     return inside(
         [
             tag("h2", "What was looked at, and with what"),
-            _table("Files, and the SHA-256 of each", ["file", "frames", "looks", "faces", "judged", "SHA-256"], files_),
+            _table(
+                "Files, and the SHA-256 of each", ["file", "frames", "looked at", "faces", "judged", "SHA-256"], files_
+            ),
             _table(
                 "Pairs that could not be compared, and are in no figure",
                 ["file", "code", "why"],
@@ -587,6 +594,8 @@ def _say(check: Check) -> str:
     """A broken limit as a sentence."""
     if check.value is None:
         return f"{check.said}."
+    if check.said[0].isupper():  # the title of a figure, not the end of a sentence
+        return f"{check.said} {amount(check, check.value)}; allowed: {allowed(check)}."
     return f"{amount(check, check.value)} {check.said}; allowed: {allowed(check)}."
 
 

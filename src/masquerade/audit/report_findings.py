@@ -36,6 +36,7 @@ _BIN = 0.05  # of cosine distances
 _PAIRS = 4000  # of each kind, for the distributions of originals
 _KERNEL_FACES = 1000  # of each kind at most: the kernel distance takes their number squared
 _FEW = 200  # resamples of what takes long
+_NAMED = 5  # files in one note
 
 Part = Literal["trained with", "guard", "none"]
 
@@ -523,17 +524,30 @@ def _checks(
 ) -> list[Check]:
     limits, sure = policy.limits, sum(one.sure for one in evidence.uncovered)
     counts = {
-        "uncovered": (sure, "faces of the original were left as they were, or are in no treated place"),
-        "uncovered_unsure": (len(evidence.uncovered) - sure, "more such places may be faces; the detector is not sure"),
-        "refused": (len(evidence.refused), "pairs of files could not be compared"),
+        "uncovered": (
+            sure,
+            "face of the original was left as it was, or lies in no treated place",
+            "faces of the original were left as they were, or lie in no treated place",
+        ),
+        "uncovered_unsure": (
+            len(evidence.uncovered) - sure,
+            "more such place may be a face; the detector is not sure",
+            "more such places may be faces; the detector is not sure",
+        ),
+        "refused": (
+            len(evidence.refused),
+            "pair of files could not be compared",
+            "pairs of files could not be compared",
+        ),
         "strays": (
             len(evidence.strays),
+            "photo or video beside the outputs has no original: nobody looked at who is in it",
             "photos or videos beside the outputs have no original: nobody looked at who is in them",
         ),
     }
     checks = [
-        Check(key, said, value, getattr(limits, key), value <= getattr(limits, key))
-        for key, (value, said) in counts.items()
+        Check(key, one if value == 1 else many, value, getattr(limits, key), value <= getattr(limits, key))
+        for key, (value, one, many) in counts.items()
         if getattr(limits, key) is not None
     ]
     faces = sum(file.faces - file.kept for file in evidence.files)
@@ -560,14 +574,17 @@ def _recognised(policy: Policy, limits: Limits, deciding: Sequence[Recogniser]) 
         found, moved = judge.retrieval, judge.drift
         estimates = {
             "id": (found.own if found else None, f"of the anonymized faces lead back to their person ({judge.name})"),
-            "neg_id": (found.neg_id if found else None, f"do so when their embedding is negated ({judge.name})"),
+            "neg_id": (
+                found.neg_id if found else None,
+                f"of the anonymized faces lead back by negation ({judge.name})",
+            ),
             "averaged": (
                 judge.averaged.found if judge.averaged else None,
                 f"of the people are found when their frames are averaged ({judge.name})",
             ),
             "people": (
                 found.people if found else None,
-                f"of the people are recognised in at least one look ({judge.name})",
+                f"of the people are recognised in at least one frame ({judge.name})",
             ),
             "linked": (
                 judge.links.linked,
@@ -616,15 +633,31 @@ def _notes(evidence: Evidence, recognisers: Sequence[Recogniser], policy: Policy
     own = sum(file.plan_sha256 is None for file in evidence.files)
     if own:
         notes.append(
-            f"For {own} of {len(evidence.files)} files no Plan was given: the audit found the people itself, and what "
-            "its detector does not find, it does not miss either."
+            f"For {own} of {len(evidence.files)} files no Plan was given: the audit found the people itself. Whom its "
+            "detector overlooks is in no figure, uncovered or not."
         )
     if len(evidence.files) > 1:
+        empty = [file.name for file in evidence.files if not file.faces]
+        unjudged = [file.name for file in evidence.files if file.faces > file.kept and not file.judged]
+        if empty and faces:
+            notes.append(
+                f"No face was found in {_listed(empty)}: nothing was to be protected there, or was overlooked."
+            )
+        if unjudged:
+            notes.append(
+                f"No face could be judged in {_listed(unjudged)}: there it was only checked whether faces are covered."
+            )
         notes.append(
             "Who is in two files counts as two people: nobody tells the audit who is who. Where that is so, intervals "
             "are too narrow, and a face that is taken for somebody else may be taken for the same person elsewhere."
         )
     return [*notes, *_recognised_notes(recognisers, policy)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names and how many more there are."""
+    more = f" and {len(names) - _NAMED} more files" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _recognised_notes(recognisers: Sequence[Recogniser], policy: Policy) -> list[str]:
