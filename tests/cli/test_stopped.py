@@ -103,10 +103,11 @@ def test_ctrl_c(tmp_path, batch, whole):
     assert said == ""
     *told, last = complaint.splitlines()
     assert last == "masquerade: stopped; what was finished is kept, and the same command goes on from there"
-    assert all("replaced" in line for line in told)
     left = contents(out)
     left.pop(MANIFEST)
-    assert left.items() < whole.items()
+    assert left and left.items() < whole.items()
+    # The signal may come between a file's end and the line that tells of it.
+    assert len(told) in (len(left) - 1, len(left)) and all("replaced" in line for line in told)
 
 
 def test_ctrl_c_in_the_middle_of_a_video(tmp_path, media):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import av
 import numpy as np
@@ -86,7 +87,8 @@ def test_people_wear_faces_and_a_plan_says_the_same(tmp_path, clip):
     # A Plan has hundredths of pixels, so the two are the same to the eye and not to the bit.
     for first, second in zip(frames_of(tmp_path / "once.mp4"), frames_of(tmp_path / "two.mp4"), strict=True):
         assert np.abs(first - second).mean() < 0.5
-    assert all(person["anchor"].startswith("bank ") for person in json.loads(plan.read_text())["people"])
+    [person] = json.loads(plan.read_text())["people"]
+    assert person["anchor"].startswith("bank ")
     # Turned, not blurred: as much detail as before, and another face.
     before, after = frames_of(clip)[12], frames_of(tmp_path / "once.mp4")[12]
     face = np.s_[70:150, 265:315]
@@ -103,7 +105,9 @@ def test_a_swapper_that_changes_nothing_is_overruled(tmp_path, clip):
     blurred = masquerade("anonymize", clip, "-o", tmp_path / "blurred.mp4", "--method", "blur", "--quiet")
     assert blurred.code == 0
     face = np.s_[80:140, 270:310]
-    for swapped, redacted in zip(frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "blurred.mp4"), strict=True):
+    pairs = list(zip(frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "blurred.mp4"), strict=True))
+    assert len(pairs) == 24
+    for swapped, redacted in pairs:
         assert np.abs(swapped - redacted)[face].mean() < 12
 
 
@@ -218,7 +222,9 @@ def test_two_files_dropped_into_the_package_make_swapping_the_default(tmp_path, 
     assert "Nobody but the tests may use it" in terms
     assert "--method blur" in terms
     assert "24 faces replaced" in summary
-    assert "24 swapped" in summary or "redacted instead" in summary
+    swapped = int(re.search(r"(\d+) swapped", summary)[1])
+    redacted = re.search(r"(\d+) redacted instead", summary)
+    assert swapped >= 20 and swapped + (int(redacted[1]) if redacted else 0) == 24, summary
     assert "1 fabricated face chosen" in summary
     assert comment(tmp_path / "once.mp4").endswith(COMPOSITE)
     plan = tmp_path / "plan.json"

@@ -1,6 +1,6 @@
 """Is it really gone? Measures that read original, output and Plan."""
 
-from masquerade.audit.compare import Pair, find_pairs
+from masquerade.audit.compare import Pair, find_pairs, find_strays
 from masquerade.audit.distances import Replaced, Study, draw, recommended, study
 from masquerade.audit.evidence import Evidence, Instruments, gather
 from masquerade.audit.intervals import Estimate, bootstrap, jackknife, mean_of, share_of
@@ -95,6 +95,7 @@ __all__ = [
     "equal_error_rate",
     "figures",
     "find_pairs",
+    "find_strays",
     "fold_accuracy",
     "frechet_distance",
     "gather",
