@@ -316,8 +316,9 @@ def _recognition(findings: Findings) -> Markup | None:
         tag(
             "p",
             "A recogniser turns a face into a direction; the cosine distance of two directions is 0 for the same "
-            "picture, about 1 for two strangers, and 2 for opposites. Below its threshold it takes two faces for one "
-            "person. Each anonymized face was searched for among all original faces.",
+            "picture, larger the less two faces are alike, and 2 for opposites. How far strangers are apart differs "
+            "from recogniser to recogniser, so each has a threshold: below it it takes two faces for one person. Each "
+            "anonymized face was searched for among all original faces.",
         ),
     ]
     for one in judges:
