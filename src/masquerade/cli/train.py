@@ -32,9 +32,11 @@ def train(
         AttackRecipe,
         EncoderRecipe,
         ExpressionRecipe,
+        UpscalerRecipe,
         read_recipe,
     )
     from masquerade.train.swapper import train_swapper  # noqa: PLC0415
+    from masquerade.train.upscaler import train_upscaler  # noqa: PLC0415
 
     read = read_recipe(recipe)
     with processes.together():
@@ -44,6 +46,8 @@ def train(
             train_expression(read, data=data, teachers=teachers, work=work, workers=workers, start=start)
         elif isinstance(read, AffectNetRecipe):
             train_affectnet(read, data=data, work=work, workers=workers)
+        elif isinstance(read, UpscalerRecipe):
+            train_upscaler(read, data=data, work=work, workers=workers, start=start)
         elif isinstance(read, AttackRecipe):
             train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
         else:

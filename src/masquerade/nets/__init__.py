@@ -13,6 +13,7 @@ from masquerade.nets.import_keras import import_facedancer
 from masquerade.nets.patches import PatchDiscriminator
 from masquerade.nets.reconstruction import ADVERSARIES, Reconstructor
 from masquerade.nets.simswap import SimSwap
+from masquerade.nets.upscaler import Upscaler
 from masquerade.nets.veiled import Veiled
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "PatchDiscriminator",
     "Reconstructor",
     "SimSwap",
+    "Upscaler",
     "Veiled",
     "import_facedancer",
     "to_onnx",

@@ -98,7 +98,7 @@ def read_archive(archive: Path, cache: Path, *, labelled: bool, side: int = SIDE
         raise InputError("no such archive", path=archive, hint="Point --data at the folder that holds it")
     decoded = cache / (f"{archive.stem}.npy" if side == SIDE else f"{archive.stem}.{side}px.npy")
     with zipfile.ZipFile(archive) as zipped:
-        names = sorted(name for name in zipped.namelist() if not name.endswith("/"))
+        names = _names(zipped)
         if not names:
             raise InputError("the archive is empty", path=archive)
         _once(decoded, lambda: _decode(zipped, names, archive, decoded, side))
@@ -109,6 +109,16 @@ def read_archive(archive: Path, cache: Path, *, labelled: bool, side: int = SIDE
     if labelled:
         people = np.unique([name.split("/")[0] for name in names], return_inverse=True)[1].astype(np.int64)
     return FaceSet(faces, people)
+
+
+def read_names(archive: Path) -> list[str]:
+    """Names of an archive's pictures, in the order in which `read_archive` gives their crops."""
+    with zipfile.ZipFile(archive) as zipped:
+        return _names(zipped)
+
+
+def _names(zipped: zipfile.ZipFile) -> list[str]:
+    return sorted(name for name in zipped.namelist() if not name.endswith("/"))
 
 
 def _decode(zipped: zipfile.ZipFile, names: list[str], archive: Path, decoded: Path, side: int) -> None:

@@ -4,9 +4,13 @@ Batch normalisation is folded into the convolution before it, so that what is le
 The graph is written node by node from the modules: the result is small, the same everywhere, and needs no tracer.
 """
 
+import copy
 import hashlib
+import io
+import warnings
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import onnx
@@ -19,7 +23,8 @@ from masquerade.errors import WeightsError
 from masquerade.nets.base import Generator, to_onnx
 from masquerade.nets.encoder import ENCODERS, GRID, Driver, Guard, Residual
 from masquerade.nets.generators import GENERATORS
-from masquerade.train.data import INPUT, whole_file
+from masquerade.nets.upscaler import Upscaler
+from masquerade.train.data import INPUT, SIDE, whole_file
 
 OPSET = 17
 
@@ -154,6 +159,68 @@ def export_generator(generator: Generator, path: Path, weights: Weights = "float
         part_file.write_bytes(model.SerializeToString())
 
 
+def halve(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Store these weights of a graph as float16, to be brought to float32 when the file is opened."""
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.name in names:
+            casts.append(helper.make_node("Cast", [weight.name], [f"{weight.name}.single"], to=TensorProto.FLOAT))
+            half = numpy_helper.to_array(weight).astype(np.float16)
+            weight.CopyFrom(numpy_helper.from_array(half, weight.name))
+    single = {cast.input[0]: cast.output[0] for cast in casts}
+    for node in model.graph.node:
+        node.input[:] = [single.get(name, name) for name in node.input]
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def export_upscaler(network: Upscaler, path: Path) -> None:
+    """Write an upscaler as ONNX: `crop` (n, 3, 128, 128) float32 RGB in [−1, 1] → `large` (n, 3, 256, 256)."""
+    file: Any = io.BytesIO()  # taken, though not declared
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own age
+        torch.onnx.export(
+            copy.deepcopy(network).eval(),
+            (torch.zeros(2, 3, SIDE, SIDE),),
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            do_constant_folding=False,  # it would rename weights
+            input_names=["crop"],
+            output_names=["large"],
+            dynamic_axes={name: {0: "n"} for name in ("crop", "large")},
+        )
+    model = onnx.load_from_string(file.getvalue())
+    halve(model, network.state_dict().keys())
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as part_file:
+        part_file.write_bytes(model.SerializeToString())
+
+
+def read_upscaler(path: Path) -> Upscaler:
+    """An exported upscaler as a module again, ready to use.
+
+    Raises:
+        WeightsError: the file is of another network.
+    """
+    network = Upscaler()
+    stored = {weight.name: numpy_helper.to_array(weight) for weight in onnx.load(path).graph.initializer}
+    weights = {name: stored[name].astype(np.float32) for name in network.state_dict() if name in stored}
+    try:
+        network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+    except RuntimeError as error:
+        raise WeightsError("not the weights of an upscaler", path=path) from error
+    return network.eval()
+
+
+def averaged_upscaler(checkpoint: Path) -> Upscaler:
+    """The upscaler with the averaged weights of a run's checkpoint, ready to use."""
+    network = Upscaler()
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averages"]["network"])
+    return network.eval()
+
+
 def read_generator(path: Path, network: str = "compact") -> Generator:
     """An exported generator as modules again, ready to use or to go on learning.
 
@@ -270,7 +337,7 @@ class _Graph:
 
 
 def export(
-    network: Annotated[str, typer.Argument(help="driver, guard, or a generator such as compact.")],
+    network: Annotated[str, typer.Argument(help="driver, guard, upscaler, or a generator such as compact.")],
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run.")],
     output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     side: Annotated[int | None, typer.Option(help="A generator's, if the recipe names one.")] = None,
@@ -280,6 +347,8 @@ def export(
     """Write the averaged weights of a run as ONNX, and print what its card says of the file."""
     if network in ENCODERS:
         export_encoder(averaged_encoder(checkpoint, network), output)
+    elif network == "upscaler":
+        export_upscaler(averaged_upscaler(checkpoint), output)
     else:
         sizes = {name: size for name, size in (("side", side), ("width", width)) if size is not None}
         export_generator(averaged_generator(checkpoint, network, **sizes), output, weights)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 import typer
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -23,7 +23,7 @@ from masquerade.errors import WeightsError
 from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import SIDE, ExpressionEmbedder
 from masquerade.train.data import whole_file
-from masquerade.train.export import settle
+from masquerade.train.export import halve, settle
 
 OUTPUTS = ("embedding", "classes", "affect", "geometry")
 _PREFIX = "network."
@@ -52,18 +52,7 @@ def export_expression(network: ExpressionEmbedder, path: Path) -> None:
             dynamic_axes={name: {0: "n"} for name in ("face", *OUTPUTS)},
         )
     model = onnx.load_from_string(file.getvalue())
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if weight.name.startswith(_PREFIX) and values.dtype == np.float32:
-            casts.append(helper.make_node("Cast", [weight.name], [f"{weight.name}.single"], to=TensorProto.FLOAT))
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), weight.name))
-    single = {cast.input[0]: cast.output[0] for cast in casts}
-    for node in model.graph.node:
-        node.input[:] = [single.get(name, name) for name in node.input]
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    halve(model, [name for name, weight in shipped.state_dict().items() if weight.is_floating_point()])
     onnx.checker.check_model(model, full_check=True)
     with whole_file(path) as part:
         part.write_bytes(model.SerializeToString())

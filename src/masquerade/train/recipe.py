@@ -478,7 +478,70 @@ class AffectNetRecipe(_Strict):
     classifier: Schedule
 
 
-Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe | AffectNetRecipe
+class UpscalerData(_Strict):
+    """Faces larger than a swapper's crops.
+
+    Attributes:
+        faces: the archive, by its name in the data folder; twice the side of a swapper's crops.
+        held_out: share of it that is not trained on, by the hash of each picture's name.
+        patch: side of what the network is shown of a crop, in pixels of the small one.
+        softest: a Gaussian's sigma in pixels of the small crop, up to which it is blurred.
+        sharpened: share of crops that are sharpened again as a swapped face is (`swap.blend.sharpened`).
+        noisy, coded: shares of crops with slight noise, and with the traces of JPEG.
+    """
+
+    faces: str
+    held_out: Share = 0.05
+    patch: PositiveInt = 64
+    softest: NonNegativeFloat
+    sharpened: Share = 0.0
+    noisy: Share = 0.0
+    coded: Share = 0.0
+
+
+class UpscalerLoss(_Strict):
+    """The sum that is minimised: weights.
+
+    Attributes:
+        reconstruction: mean absolute difference.
+        matching: difference of the `matched` deepest maps of the discriminator.
+        adversarial: against the discriminator.
+        game: its form.
+        plain: steps at the beginning in which reconstruction is all there is.
+        r1: gradient penalty of the discriminator, every `r1_every` steps.
+    """
+
+    reconstruction: NonNegativeFloat
+    matching: NonNegativeFloat = 0.0
+    matched: PositiveInt = 4
+    adversarial: NonNegativeFloat = 0.0
+    game: Literal["hinge", "logistic", "squared"] = "hinge"
+    plain: NonNegativeInt = 0
+    r1: NonNegativeFloat = 0.0
+    r1_every: PositiveInt = 16
+
+
+class UpscalerRecipe(_Strict):
+    """A run that trains the upscaler of swapped faces.
+
+    Attributes:
+        network: the one of `nets.upscaler`.
+        learning_rate, betas, precision: as in a swapper's recipe.
+    """
+
+    name: str
+    network: Literal["upscaler"]
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.9, 0.99]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: UpscalerData
+    discriminator: Discriminator = Discriminator()
+    loss: UpscalerLoss
+    schedule: Schedule
+
+
+Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe | AffectNetRecipe | UpscalerRecipe
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
 
 
