@@ -179,7 +179,7 @@ class WeightCard(Asset):
     """A network's weights."""
 
     type: Literal["weights"]
-    task: Literal["detect", "embed", "landmarks", "expression", "pose", "gaze", "swap"]
+    task: Literal["detect", "embed", "landmarks", "expression", "pose", "gaze", "swap", "enlarge"]
     training_data: str
     input: InputSpec
     limits: str

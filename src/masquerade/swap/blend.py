@@ -1,11 +1,12 @@
 """A swapped crop → back into the picture, without a seam. Pure functions.
 
-A swapper sees a face at its own side and says what the whole crop should look like. Three things stand between that
+A swapper sees a face at its own side and says what the whole crop should look like. Four things stand between that
 and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
-go over into each other at its edge (`matched`), and the face must not look smoother than what surrounds it, however
-large it is (`grained`).
+go over into each other at its edge (`matched`), the face must not be softer than the one before (`sharpened`), and it
+must not look smoother than what surrounds it, however large it is (`grained`).
 """
 
+from collections.abc import Callable
 from typing import cast
 
 import cv2
@@ -30,6 +31,12 @@ _REACH = 0.16
 """How far a difference in colour at the edge is carried into the face: a Gaussian's sigma, in sides of the crop."""
 _STRONGEST = 0.25
 """Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
+_FINE = 1.25
+"""Sigma of the Gaussian, in pixels of a crop of 128, that tells what a swapper draws too softly from the rest."""
+_SHARPEST = 1.0
+"""By which share of itself that may be raised: beyond, edges begin to shine."""
+_GRADUALLY = 0.25
+"""Of a face that is so much larger than the crop, all detail is `enlarge`'s; of smaller ones some."""
 _COARSEST = 0.03
 """Of the grain, in shares of white."""
 _CALM = 0.3246
@@ -83,7 +90,35 @@ def matched(new: Crop, old: Crop, mask: Mask) -> Crop:
     return corrected
 
 
-def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop | None = None, seed: int = 0) -> Pixels:
+def sharpened(new: Crop, old: Crop, mask: Mask) -> Crop:
+    """The new face as sharp as the old one was: its finest detail, raised to as much of it.
+
+    One number is taken over from the old face, how much detail there is. What the swapper did not draw is not there
+    afterwards either.
+
+    Args:
+        new, old: the crop after and before.
+        mask: where the new face will show.
+    """
+    sigma = _FINE * len(new) / 128
+    detail = new - _blurred(new, sigma)
+    had, has = (
+        float(np.sqrt((band**2).mean(axis=2)[mask > 0.5].mean())) for band in (old - _blurred(old, sigma), detail)
+    )
+    raised: Crop = (new + min(max(had / max(has, 1e-6) - 1, 0.0), _SHARPEST) * detail).clip(-1, 1)
+    return raised
+
+
+def blend(
+    picture: Pixels,
+    new: Crop,
+    matrix: Matrix,
+    mask: Mask,
+    *,
+    old: Crop | None = None,
+    seed: int = 0,
+    enlarge: Callable[[Crop], Crop] | None = None,
+) -> Pixels:
     """The picture with the new face in it.
 
     Args:
@@ -93,6 +128,7 @@ def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop |
         mask: `face_mask`, or that times the swapper's own.
         old: what the swapper was given; taken from the picture if not at hand.
         seed: of the grain, so that the same picture is always finished alike.
+        enlarge: draws a crop at twice its side, where the face is larger than the crop; None for mere interpolation.
 
     Returns:
         A new picture; pixels outside the mask have their old bits.
@@ -104,9 +140,10 @@ def blend(picture: Pixels, new: Crop, matrix: Matrix, mask: Mask, *, old: Crop |
         raise FaceError(f"a new face is float32 and as large as its mask, not {new.dtype} {new.shape} for {mask.shape}")
     if old is None:
         old = cut(picture, matrix, len(mask))
-    finished: Crop = (matched(new, old, mask) + np.float32(1)) / np.float32(2)
-    finer, matrix, mask = _at_least_as_fine(finished, matrix, mask)
-    crop = (finer.clip(0, 1) * np.float32(np.iinfo(picture.dtype).max)).round().astype(picture.dtype)
+    finished = sharpened(matched(new, old, mask), old, mask)
+    finer, matrix, mask = _at_least_as_fine(finished, matrix, mask, enlarge)
+    finished = (finer + np.float32(1)) / np.float32(2)
+    crop = (finished.clip(0, 1) * np.float32(np.iinfo(picture.dtype).max)).round().astype(picture.dtype)
     # Both are of the picture's own type, which the checker cannot see through a union.
     pasted = paste(cast("NDArray[np.uint8]", picture), cast("NDArray[np.uint8]", crop), matrix, mask)
     shown = cv2.copyMakeBorder(mask[1:-1, 1:-1], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)  # and so nothing around it
@@ -151,16 +188,23 @@ def _noise(picture: Pixels, weight: Mask) -> float:
     return calm / _CALM / 2 / float(np.iinfo(picture.dtype).max)
 
 
-def _at_least_as_fine(crop: Crop, matrix: Matrix, mask: Mask) -> tuple[Crop, Matrix, Mask]:
+def _at_least_as_fine(
+    crop: Crop, matrix: Matrix, mask: Mask, enlarge: Callable[[Crop], Crop] | None
+) -> tuple[Crop, Matrix, Mask]:
     """The crop with pixels no larger than the picture's: a curve through them looks sharper than straight lines do."""
-    times = int(np.ceil(1 / scale_of(matrix) - 1e-6))
+    larger = 1 / scale_of(matrix)
+    times = int(np.ceil(larger - 1e-6))
     if times <= 1:
         return crop, matrix, mask
     side = (times * len(mask),) * 2
     finer = matrix * times
     finer[:, 2] += (times - 1) / 2  # centres of first pixels lie at (0, 0) in both
-    larger = np.asarray(cv2.resize(crop, side, interpolation=cv2.INTER_CUBIC), np.float32)
-    return larger, finer, np.asarray(cv2.resize(mask, side, interpolation=cv2.INTER_LINEAR), np.float32)
+    grown = np.asarray(cv2.resize(crop, side, interpolation=cv2.INTER_CUBIC), np.float32)
+    if enlarge is not None:
+        # By and by, so that nobody sees from where on a face that comes nearer is larger than the crop.
+        share = np.float32(min((larger - 1) / _GRADUALLY, 1))
+        grown += share * (cv2.resize(enlarge(crop), side, interpolation=cv2.INTER_CUBIC) - grown)
+    return grown, finer, np.asarray(cv2.resize(mask, side, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def cut(picture: Pixels, matrix: Matrix, side: int) -> Crop:

@@ -14,6 +14,7 @@ from masquerade.faces.align import Matrix, estimate_similarity, invert, template
 from masquerade.faces.quality import INNER, contrast, frontality
 from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
 from masquerade.swap.blend import blend, cut, face_mask, to_pixels
+from masquerade.swap.enlarge import Enlarger, enlarged_by
 from masquerade.types import Embedding, Face, Pixels
 
 if TYPE_CHECKING:
@@ -89,12 +90,19 @@ class Imposer:
         guard: has the last word.
         encoder: whose identities the swapper follows. With it, a face that the guard turns down is made again with an
             identity a little farther away from the person (`AWAY`), as thesis 5.4 drives it away in training.
+        enlarger: draws the detail of faces that are larger than the swapper's crop; of the same side as that.
     """
 
     def __init__(
-        self, swapper: Swapper, template: NDArray[np.float32], guard: Guard, encoder: "Encoder | None" = None
+        self,
+        swapper: Swapper,
+        template: NDArray[np.float32],
+        guard: Guard,
+        encoder: "Encoder | None" = None,
+        enlarger: Enlarger | None = None,
     ) -> None:
         self._swapper, self._template, self._guard, self._encoder = swapper, template, guard, encoder
+        self._enlarge = None if enlarger is None else enlarged_by(enlarger)
         self._mask = face_mask(template, swapper.side)
 
     def impose(self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True) -> list[Outcome]:
@@ -195,7 +203,10 @@ class Imposer:
         # Neighbours may overlap: what was written meanwhile stays.
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
-        after = blend(now, new, old.matrix, mask, old=old.crop, seed=seed)
+        try:
+            after = blend(now, new, old.matrix, mask, old=old.crop, seed=seed, enlarge=self._enlarge)
+        except EngineError:
+            return Outcome.FAILED
         swapped = to_pixels(cut(after, old.upright, GUARD_SIDE))
         if not self._guard.gone(old.before[None], swapped[None])[0]:
             return Outcome.RECOGNISED
