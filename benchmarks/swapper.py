@@ -42,6 +42,7 @@ from masquerade.faces.detect import Detector, detect_in_windows, open_detector
 from masquerade.faces.detect.boxes import iou
 from masquerade.faces.embed import Encoder, open_encoder
 from masquerade.identity import START_SCORE, Policy
+from masquerade.identity.bank import learn_probe
 from masquerade.media import StillFrame, open_video
 from masquerade.models import has_bfloat16, open_session
 from masquerade.models.runtime import import_openvino
@@ -54,7 +55,7 @@ from masquerade.pipeline.tailor import Tailor
 from masquerade.plan import Plan
 from masquerade.swap.base import Canvas
 from masquerade.swap.guard import EncoderGuard
-from masquerade.swap.impose import AWAY, Imposer, Outcome, Task, turned_away
+from masquerade.swap.impose import AWAY, GUARD_SIDE, Imposer, Outcome, Task, turned_away
 from masquerade.swap.neural import model_of
 from masquerade.train.data import FaceSet, derived, map_batches, read_archive, resized
 from masquerade.train.judge import FAR, PACKAGED_ENCODERS, landmarks, openness, recognisers
@@ -125,7 +126,8 @@ def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE, away: float = 0.0
     own = map_batches(tailor.encoder.embed_crops, faces)
     chosen = fabricated(tailor, own, list(map(str, range(len(faces)))))
     _, anchors = np.unique(chosen, axis=0, return_inverse=True)
-    conditions = turned_away(tailor.condition(chosen), own, away)
+    apparent = map_batches(tailor.apparent, np.stack([resized(face, GUARD_SIDE) for face in faces]))
+    conditions = turned_away(tailor.condition(chosen, apparent), own, away)
     made = []
     for number, (face, condition) in enumerate(zip(faces, conditions, strict=True)):
         frame = StillFrame(resized(face, side).copy())
@@ -289,6 +291,8 @@ def measure_faces(tailor: Tailor, options: argparse.Namespace, cache: Path) -> N
     judge, own = measure_recognition(faces, rows, made, options, cache)
     study = Study(targets, made, Looks.at(targets, options.teachers), Looks.at(made.faces, options.teachers), own)
     measure_likeness(study, judge, np.setdiff1d(np.arange(len(faces)), rows))
+    if (options.data / UTKFACE).is_file():
+        measure_attributes(study, options.data / UTKFACE)
     table = Table("group", "faces", "ID (dlib)", "guard: no", "pose error (°)", "landmark error (%)")
     study.row(table, "all", np.ones(len(rows), bool))
     yaw = np.abs(study.before.angles[:, 0])
@@ -358,7 +362,23 @@ def measure_likeness(study: Study, judge: Judge, others: NDArray[np.int64]) -> N
             "one identity on different people told from others (AUC, dlib)", auc(pairs[same], pairs[~same]), digits=3
         )
         table.bar("distance of one identity on different people (dlib; threshold below)", pairs[same].mean(), digits=3)
+        table.bar("two identities on two people taken for one (dlib), share", (pairs[~same] <= judge.threshold).mean())
     table.bar("dlib's threshold at FAR 1e-3", judge.threshold, digits=3)
+
+
+def measure_attributes(study: Study, archive: Path) -> None:
+    """Whether people look as old and as much like men or women as before, read by the guard: it trained no swapper."""
+    guard = open_encoder("guard")
+    probe = learn_probe(guard, archive)
+    before, after = (probe.scores(map_batches(guard.embed_crops, some)) for some in (study.targets, study.made.faces))
+    table = Table("attribute, read off the guard's embeddings", "value")
+    table.row("mean error of the reading itself, years", f"{probe.info.age_error:.1f}")
+    table.row("mean difference of apparent age, years", f"{100 * np.abs(before - after)[:, 0].mean():.1f}")
+    table.row("apparent age before and after, r", f"{np.corrcoef(before[:, 0], after[:, 0])[0, 1]:.2f}")
+    table.row("sex read rightly of photos", f"{probe.info.sex_right:.3f}")
+    kept = (before[:, 1] > 0.5) == (after[:, 1] > 0.5)
+    for word, who in (("men", before[:, 1] <= 0.5), ("women", before[:, 1] > 0.5)):
+        table.row(f"{word} still read as such", f"{kept[who].mean():.3f} of {who.sum()}")
 
 
 def measure_away(tailor: Tailor, options: argparse.Namespace, cache: Path) -> None:

@@ -34,7 +34,9 @@ def plan_of(*tracks, **rest):
         made_by="test",
         source=SOURCE,
         detector="none",
-        people=tuple(Person(id=i, faces=track) for i, track in enumerate(tracks, 1)),
+        people=tuple(
+            Person(id=i, faces=track, apparent=(0.3, 1.0) if i % 2 else None) for i, track in enumerate(tracks, 1)
+        ),
         **rest,
     )
 

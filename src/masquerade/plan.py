@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from masquerade.errors import PlanError
 from masquerade.types import Box, Face, Provenance, TrackedFace
@@ -143,6 +152,14 @@ class Scope(_Strict):
         return tracked.provenance is Provenance.MANUAL or max(box.width, box.height) >= self.min_face
 
 
+def _pair(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Score = Annotated[float, Field(ge=0, le=1)]
+Apparent = Annotated[tuple[_Score, _Score], BeforeValidator(_pair)]
+
+
 class Person(_Strict):
     """One track and what is done to it.
 
@@ -150,12 +167,15 @@ class Person(_Strict):
         id: positive, unique within the Plan.
         action: "replace", or "keep" to leave this person as they are.
         anchor: name of the fabricated identity that will be worn; None means redaction.
+        apparent: how old and how much like a woman's the face under it looks (`identity.attributes.NAMES`, 0 to 1,
+            coarsely); the fabricated face is drawn so. None for what the fabricated identity brings.
         faces: frames ascending, at most one a frame.
     """
 
     id: int = Field(gt=0)
     action: Literal["replace", "keep"] = "replace"
     anchor: str | None = None
+    apparent: Apparent | None = None
     faces: tuple[PlanFace, ...]
 
     @model_validator(mode="after")

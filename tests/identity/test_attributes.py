@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from masquerade.errors import OptionError
-from masquerade.identity.attributes import fit_probe, read_label
+from masquerade.errors import OptionError, WeightsError
+from masquerade.identity.attributes import READER, Probe, fit_probe, read_label
+from masquerade.models.cards import cards
 from tests.identity.population import Population
 
 RNG = np.random.default_rng(0)
@@ -56,3 +57,19 @@ def test_the_probe_is_ridge_regression_and_says_how_good_it_is():
 def test_a_handful_of_pictures_is_refused():
     with pytest.raises(OptionError, match="too few"):
         fit_probe(*labelled(99))
+
+
+def test_a_probe_is_read_back_for_its_encoder_alone(tmp_path):
+    probe = fit_probe(*labelled(300))
+    probe.save(tmp_path / "probe.npz", "one")
+    back = Probe.load(tmp_path / "probe.npz", "one")
+    assert back.info == probe.info
+    np.testing.assert_array_equal(back.weights, probe.weights)
+    with pytest.raises(WeightsError, match="another encoder"):
+        Probe.load(tmp_path / "probe.npz", "other")
+
+
+def test_the_packaged_one_is_of_the_packaged_guard():
+    info = Probe.load(READER, cards()["guard"].sha256).info
+    assert info.age_error < info.age_chance / 2
+    assert info.sex_right > 0.9

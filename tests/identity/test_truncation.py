@@ -37,6 +37,16 @@ def test_gains_hold_age_and_sex_where_half_of_them_would_be_lost():
         assert slope == pytest.approx(gain, abs=0.05)
 
 
+def test_what_wearers_look_like_comes_before_what_the_face_brings():
+    bank = open_bank()
+    truncate = Truncator(bank, HALF.model_copy(update={"age": 1.0}))
+    old, young = (truncate(bank.members[0], np.array([age, 0.5], np.float32)) for age in (0.7, 0.2))
+    age = attribute_directions(bank.members, bank.scores(bank.members))[0]
+    np.testing.assert_allclose(old - young, 0.5 * age, atol=1e-6)
+    both = truncate(bank.members[:2], np.array([[0.7, 0.5], [0.2, 0.5]], np.float32))
+    np.testing.assert_allclose(both[0], old, atol=1e-6)
+
+
 def test_the_packaged_swapper_is_asked_for_less_and_people_stay_apart():
     bank = open_bank()
     swap = cards()["swapper"].swap

@@ -18,10 +18,15 @@ from .test_wardrobe import LEFT, SEEN, SUPPOSED, Painter, Watchman, person
 
 
 class Taylor:
-    """The anchor "0.9" is worn as the shade 0.9; the watchman lets pass what is light."""
+    """The anchor "0.9" is worn as the shade 0.9; the watchman lets pass what is light. Everyone looks 34."""
 
-    def __init__(self):
+    def __init__(self, holds_attributes=False):
         self.worn = []
+        self.holds_attributes = holds_attributes
+
+    def apparent(self, crops):
+        assert crops.shape[1:] == (112, 112, 3)
+        return np.tile(np.array([0.34, 0.4], np.float32), (len(crops), 1))
 
     def wardrobe(self, plan):
         self.worn.append([p.anchor for p in plan.people])
@@ -34,6 +39,7 @@ class Rack:
     """A director with so many faces for each person."""
 
     others: dict[int, list[str]]
+    fits: bool = True
 
     def another(self, number):
         try:
@@ -65,6 +71,15 @@ def test_somebody_for_whom_nothing_does_keeps_the_last(photo):  # noqa: F811
     assert len(rack.others[1]) == 4 - EXCHANGES
     assert anchors(fitted) == {1: "-0.6"}
     assert anchors(fit(photo, fitted, Taylor(), Rack({1: []}))) == {1: "-0.6"}
+
+
+def test_the_plan_says_coarsely_what_people_look_like(clip):  # noqa: F811
+    people = (dressed(1, "0.9"), dressed(2, None), dressed(3, "0.9").model_copy(update={"action": "keep"}))
+    plan = plan_for(clip, people)
+    fitted = fit(clip, plan, Taylor(holds_attributes=True), Rack({}))
+    assert [p.apparent for p in fitted.people] == [(0.3, 0.5), None, None]
+    for tailor, rack in ((Taylor(), Rack({})), (Taylor(holds_attributes=True), Rack({}, fits=False))):
+        assert {p.apparent for p in fit(clip, plan, tailor, rack).people} == {None}
 
 
 def test_who_cannot_be_swapped_is_not_asked(clip):  # noqa: F811

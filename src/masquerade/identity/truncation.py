@@ -41,11 +41,11 @@ def attribute_directions(members: Vectors, scores: Vectors) -> Vectors:
 class Truncator:
     """What a generator is given for a fabricated face a:
 
-        c = ψ a + Σ_k g_k (s_k(a) − m_k) d_k,
+        c = ψ a + Σ_k g_k (s_k − m_k) d_k,
 
-    where s_k are the scores that the bank's probe reads off a, m_k those of the face that the generator draws when it
-    is given nothing, and d_k the `attribute_directions`. Its length is not 1. Two faces keep their cosine but for what
-    age and sex bring them together.
+    where s_k are the scores of whom it is to look like, m_k those of the face that the generator draws when it is given
+    nothing, and d_k the `attribute_directions`. Its length is not 1. Two faces keep their cosine but for what age and
+    sex bring them together.
 
     Args:
         bank: that the faces are from.
@@ -61,8 +61,17 @@ class Truncator:
         self._middle = np.array(amount.middle, np.float32)
         self._directions = attribute_directions(bank.members, bank.scores(bank.members))
 
-    def __call__(self, faces: Embedding | Vectors) -> Vectors:
-        """Unit vectors (d,) or (n, d) → what the generator is to be given, shaped alike."""
+    def __call__(self, faces: Embedding | Vectors, apparent: Vectors | None = None) -> Vectors:
+        """What the generator is to be given.
+
+        Args:
+            faces: unit vectors (d,) or (n, d).
+            apparent: the wearers' scores, (2,) or (n, 2), 0 to 1; None for what the bank's probe reads off the faces.
+
+        Returns:
+            Shaped as the faces.
+        """
         rows = np.atleast_2d(faces)
-        leaning = self._gains * (self._bank.scores(rows) - self._middle) @ self._directions
+        scores = self._bank.scores(rows) if apparent is None else np.atleast_2d(apparent)
+        leaning = self._gains * (scores - self._middle) @ self._directions
         return np.asarray(self._amount.identity * rows + leaning, np.float32).reshape(faces.shape)

@@ -1,24 +1,27 @@
-"""Trying on: whether a fabricated face hides its wearer is found out before a single frame is written.
+"""Trying on: what a fabricated face is to look like, and whether it hides its wearer, before a single frame is written.
 
-Each person's face is put on in a few frames of the file and shown to the guard. Whom it still knows gets another one,
-for the whole file, so that nobody's face changes on the way.
+In a few frames of the file it is read how old each person looks, and how much like a man or a woman; then their face is
+put on in them and shown to the guard. Whom it still knows gets another one, for the whole file, so that nobody's face
+changes on the way.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from masquerade.errors import FaceError
 from masquerade.media import Frame, StillFrame, open_image, open_video
 from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
 from masquerade.pipeline.people import Director
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.wearing import worn_frames
 from masquerade.plan import Person, Plan
-from masquerade.swap.impose import Imposer, Outcome, Task
+from masquerade.swap.impose import Imposer, Outcome, Task, guard_crop
 from masquerade.types import Box, Embedding, Face, Pixels
 
 if TYPE_CHECKING:
@@ -29,6 +32,10 @@ SAMPLES = 5
 
 EXCHANGES = 3
 """As often somebody gets another face; after that the guard redacts what it still knows, frame by frame."""
+
+STEPS = np.array([0.1, 0.25])
+"""In which age and sex are told: ten years, and quarters of the way from a man's face to a woman's. So that somebody
+looks the same in every file, and a Plan says no more than a glance at the result does."""
 
 _AROUND = 2.5
 """Side of what is kept of a frame, in faces: more than a swapper's crop."""
@@ -43,7 +50,8 @@ class _Look:
 
 
 def fit(path: Path, plan: Plan, tailor: "Tailor", director: Director, *, progress: Progress = silent) -> Plan:
-    """Exchanges the faces in which the guard would still know their wearers.
+    """Makes faces look as old as their wearers do, and as much like a man's or a woman's, and exchanges those in which
+    the guard would still know them.
 
     Args:
         path: the file the Plan was made for.
@@ -53,13 +61,17 @@ def fit(path: Path, plan: Plan, tailor: "Tailor", director: Director, *, progres
         progress: told of every frame.
 
     Returns:
-        The Plan, with other anchors where that was needed.
+        The Plan, with what people look like, and with other anchors where that was needed.
 
     Raises:
         InputError: the file cannot be read to its end.
         VaultError: the vault, which learns of every exchange, cannot be used.
     """
     looks = _looks(path, plan, progress)
+    if tailor.holds_attributes and director.fits:
+        seen = {id: said for id, some in looks.items() if (said := _apparent(tailor, some)) is not None}
+        people = tuple(p.model_copy(update={"apparent": seen[p.id]}) if p.id in seen else p for p in plan.people)
+        plan = plan.model_copy(update={"people": people})
     for _ in range(EXCHANGES):
         wardrobe = tailor.wardrobe(plan)
         known = [id for id in looks if _knows(wardrobe.imposer, wardrobe.identities[id], looks[id])]
@@ -70,6 +82,18 @@ def fit(path: Path, plan: Plan, tailor: "Tailor", director: Director, *, progres
         people = tuple(p.model_copy(update={"anchor": others[p.id]}) if p.id in others else p for p in plan.people)
         plan = plan.model_copy(update={"people": people})
     return plan
+
+
+def _apparent(tailor: "Tailor", looks: Sequence[_Look]) -> tuple[float, float] | None:
+    """The mean over these frames, in `STEPS`; None where landmarks fit no face."""
+    crops = []
+    for look in looks:
+        with suppress(FaceError):
+            crops.append(guard_crop(look.pixels, look.face))
+    if not crops:
+        return None
+    age, sex = (tailor.apparent(np.stack(crops)).mean(axis=0) / STEPS).round() * STEPS
+    return round(float(age), 2), round(float(sex), 2)
 
 
 def _knows(imposer: Imposer, identity: Embedding, looks: Sequence[_Look]) -> bool:

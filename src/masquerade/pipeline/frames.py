@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masquerade.errors import BankError, FaceError
 from masquerade.faces.align import template
@@ -15,7 +16,7 @@ from masquerade.pipeline.fitting import EXCHANGES
 from masquerade.pipeline.tailor import tailor_for, usual_treatment
 from masquerade.plan import Treatment
 from masquerade.swap import Redactor
-from masquerade.swap.impose import Outcome, Task
+from masquerade.swap.impose import Outcome, Task, guard_crop
 from masquerade.types import Box, Face, Pixels, Points
 
 
@@ -46,6 +47,7 @@ class Anonymizer:
         self._tailor = tailor_for(treatment, None, ())
         self._keyring = None if self._tailor is None else Keyring(self._tailor.bank)
         self._dressed: set[int] = set()
+        self._apparent: dict[int, NDArray[np.float32]] = {}
         self.outcomes: Counter[Outcome] = Counter()
 
     def detect(self, image: Pixels) -> list[Face]:
@@ -131,10 +133,13 @@ class Anonymizer:
         except BankError:  # so many people, and no face left
             self.outcomes[Outcome.FAILED] += len(who)
             return list(faces)
+        apparent = {} if people is None else self._apparent
+        new = [number for number in who if number not in apparent]
+        apparent |= {n: tailor.apparent(guard_crop(picture, who[n])[None])[0] for n in new}
         for number, face in who.items():
             # Whoever is new tries on other faces first; whoever is not keeps theirs.
             for again in (True,) if number in dressed else (*[False] * EXCHANGES, True):
-                identity = tailor.condition(anchors[number].face)
+                identity = tailor.condition(anchors[number].face, apparent[number])
                 [outcome] = tailor.imposer.impose(frame, [Task(face, identity, seed=number)], again=again)
                 if outcome is not Outcome.RECOGNISED:
                     break

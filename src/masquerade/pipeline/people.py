@@ -99,6 +99,14 @@ class Director:
         self._exempt = read_references(wishes.exempt, detector, encoder)
         self._only = read_references(wishes.only, detector, encoder)
 
+    @property
+    def fits(self) -> bool:
+        """Whether faces are to look as old as their wearers, and as much like men or women.
+
+        Where nobody is to be told apart from others, people must not look like themselves in this either.
+        """
+        return self.wishes.fitting is not False and self.wishes.policy is not Policy.FIXED
+
     def cast(self, tracks: Sequence[Track]) -> Sequence[Person]:
         """The people of one file's Plan; a `pipeline.analyze.Cast`.
 

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
+from masquerade.identity.attributes import READER, Probe
 from masquerade.identity.truncation import Truncator, Vectors
 from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
@@ -101,6 +105,8 @@ class Tailor:
         self.imposer = Imposer(
             behind, self.swapper.template, guard, self.encoder if self.swapper.answers == "swap" else None
         )
+        self._guard = guard.encoder
+        self._reader = Probe.load(READER, guard.encoder.sha256)
         self._truncated = None if self.swapper.truncation is None else Truncator(self.bank, self.swapper.truncation)
         self._defences = tuple(map(str, defences))
 
@@ -111,15 +117,33 @@ class Tailor:
             PlanError, BankError: see `identity.resolve`.
         """
         worn = resolve(plan, self.bank)
-        identities = {id: self.condition(anchor.face) for id, anchor in worn.items()}
+        apparent = {person.id: person.apparent for person in plan.people}
+        identities = {id: self.condition(anchor.face, apparent[id]) for id, anchor in worn.items()}
         return Wardrobe(self.imposer, identities, self._defences)
 
-    def condition(self, faces: Vectors, *, truncated: bool = True) -> Vectors:
+    def condition(self, faces: Vectors, apparent: ArrayLike | None = None, *, truncated: bool = True) -> Vectors:
         """What the swapper is to be given so that these faces come out: unit vectors (d,) or (n, d), shaped alike.
 
         Args:
             faces: of the bank.
+            apparent: how old and how much like a woman's they are to look, from `apparent`, (2,) or (n, 2); None for
+                what they bring themselves.
             truncated: as the swapper's card has it (`identity.truncation`); False gives them whole.
         """
-        wanted = self._truncated(faces) if truncated and self._truncated is not None else faces
+        wanted = faces
+        if truncated and self._truncated is not None:
+            wanted = self._truncated(faces, None if apparent is None else np.asarray(apparent, np.float32))
         return wanted if self.swapper.answers == "swap" else -wanted
+
+    def apparent(self, crops: NDArray[np.uint8]) -> Vectors:
+        """How old, and how much like a woman's, faces look: scores (n, 2), see `identity.attributes`.
+
+        Args:
+            crops: RGB uint8 (n, 112, 112, 3), aligned to the ArcFace template.
+        """
+        return self._reader.scores(self._guard.embed_crops(crops))
+
+    @property
+    def holds_attributes(self) -> bool:
+        """Whether its faces are drawn as old, and as much like a man's or a woman's, as they are told to be."""
+        return self._truncated is not None

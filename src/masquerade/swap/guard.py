@@ -31,19 +31,22 @@ class EncoderGuard:
         encoder: with a calibrated threshold t at FAR 1e-3.
         margin: added to t.
 
+    Attributes:
+        encoder: the one it looks with.
+
     Raises:
         OptionError: the encoder was not calibrated, or the window is empty.
     """
 
     def __init__(self, encoder: "Encoder", *, margin: float = MARGIN) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._nearest = encoder.threshold(FAR) + margin
         if not 0 < self._nearest < 1:
             raise OptionError(f"with a threshold of {self._nearest:.2f} the encoder {encoder.name} can guard nothing")
 
     def distances(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Cosine distances (n,), 0 to 2, between the faces before and after; arguments as `gone`."""
-        before, after = self._encoder.embed_crops(originals), self._encoder.embed_crops(swapped)
+        before, after = self.encoder.embed_crops(originals), self.encoder.embed_crops(swapped)
         distances: NDArray[np.float32] = 1 - (before * after).sum(axis=1)
         return distances
 

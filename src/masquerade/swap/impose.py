@@ -214,6 +214,17 @@ class Imposer:
         return Outcome.SWAPPED
 
 
+def guard_crop(picture: Pixels, face: Face) -> NDArray[np.uint8]:
+    """A face as the guard sees it: RGB (112, 112, 3), aligned to the ArcFace template.
+
+    Raises:
+        FaceError: it has no landmarks, or they fit no template.
+    """
+    if face.landmarks is None:
+        raise FaceError("a face without landmarks cannot be aligned")
+    return to_pixels(cut(picture, estimate_similarity(face.landmarks, template(GUARD_SIDE)), GUARD_SIDE))
+
+
 def _rounds(cuts: Sequence[_Cut]) -> list[list[int]]:
     """Numbers of the cuts in rounds: those of one do not overlap, and who overlaps an earlier one comes after it."""
     rounds: list[int] = []

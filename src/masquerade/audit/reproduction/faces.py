@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from masquerade.media import IMAGE_FORMATS, StillFrame, open_video
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.tailor import Tailor
 from masquerade.swap.base import Swapper
-from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task
+from masquerade.swap.impose import GUARD_SIDE, SMALLEST, Imposer, Outcome, Task
 from masquerade.types import Box, Face, Points
 
 Faces = NDArray[np.uint8]
@@ -186,7 +187,10 @@ def put_on(
     imposer = Imposer(behind or tailor.swapper, tailor.swapper.template, _Everything())
     side, edge = _sides(seen.pictures)
     face = Face(Box(*(side * one + edge for one in _BOX)), 1.0, template(side) + np.float32(edge))
-    told = tailor.condition(faces, truncated=truncated)
+    shown = seen.pictures[:, edge : edge + side, edge : edge + side]
+    small = [cv2.resize(one, (GUARD_SIDE, GUARD_SIDE), interpolation=cv2.INTER_AREA) for one in shown]
+    apparent = tailor.apparent(np.stack(small).astype(np.uint8))
+    told = tailor.condition(faces, apparent, truncated=truncated)
     made, done = [], []
     for number, (picture, identity) in enumerate(zip(seen.pictures, told, strict=True)):
         frame = StillFrame(picture.copy())

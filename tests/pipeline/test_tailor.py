@@ -1,0 +1,43 @@
+"""What the packaged swapper is told."""
+
+import numpy as np
+import pytest
+
+from masquerade.identity import anchor_name
+from masquerade.identity.anchors import Anchor
+from masquerade.identity.truncation import attribute_directions
+from masquerade.pipeline.tailor import Tailor
+
+from .test_render import photo, plan_for  # noqa: F401 - a fixture
+from .test_wardrobe import SEEN, person
+
+
+@pytest.fixture(scope="module")
+def tailor():
+    return Tailor("swapper")
+
+
+def test_people_wear_their_face_as_old_as_they_look(tailor, photo):  # noqa: F811
+    name = anchor_name(Anchor(7, tailor.bank.members[7]), tailor.bank)
+    people = tuple(
+        person([SEEN], number).model_copy(update={"anchor": name, "apparent": apparent})
+        for number, apparent in ((1, None), (2, (0.2, 0.5)), (3, (0.7, 0.5)))
+    )
+    worn = tailor.wardrobe(plan_for(photo, people)).identities
+    np.testing.assert_array_equal(worn[1], tailor.condition(tailor.bank.members[7]))
+    ages, sexes = attribute_directions(tailor.bank.members, tailor.bank.scores(tailor.bank.members))
+    assert (worn[3] - worn[2]) @ ages > 0.4
+    assert abs((worn[3] - worn[2]) @ sexes) < 0.05
+
+
+def test_a_whole_face_is_given_where_nothing_is_truncated(tailor):
+    face = tailor.bank.members[:2]
+    np.testing.assert_array_equal(tailor.condition(face, truncated=False), face)
+    assert (np.linalg.norm(tailor.condition(face, np.array([[0.45, 0.1]] * 2)), axis=1) < 0.71).all()
+
+
+def test_faces_are_read_by_the_guard(tailor):
+    crops = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+    scores = tailor.apparent(crops)
+    assert scores.shape == (3, 2)
+    assert ((scores >= 0) & (scores <= 1)).all()
