@@ -59,7 +59,7 @@ def test_the_original_itself_fails(media, tmp_path):
 
 def test_the_policy_decides(media, tmp_path):
     policy = tmp_path / "policy.toml"
-    policy.write_text("[limits]\nuncovered = 2\nid = 1\npeople = 1\n")
+    policy.write_text("[limits]\nuncovered = 2\nid = 1\naveraged = 1\npeople = 1\n")
     copy = shutil.copy(media / "clip.mp4", tmp_path / "copy.mp4")
     said = masquerade("audit", media / "clip.mp4", copy, "--policy", policy, "--encoder", "guard", "-q", *QUICK)
     assert (said.code, said.out, said.err) == (0, "", "")

@@ -10,6 +10,7 @@
     strays = 0              # photos and videos in the output folder that have no original
     id = 0.01               # share of faces whose person is found again
     neg_id = 0.01           # the same, by negation
+    averaged = 0.01         # share of people found again by averaging their frames, where that is more than chance
     pose = 4.0              # degrees
 
 A limit that nothing could be measured for is not kept.
@@ -48,8 +49,9 @@ class Limits(_Data):
     """Share of the anonymized faces whose person is the nearest original, within the threshold."""
     neg_id: Share | None = 0.01
     """The same with the embedding negated."""
-    averaged: Share | None = None
-    """Share of the people whose anonymized faces, averaged over all frames, lead back to them."""
+    averaged: Share | None = 0.01
+    """Share of the people whose anonymized faces, averaged over all frames, lead back to them; not where chance alone
+    would find as many."""
     people: Share | None = None
     """Share of the people who are recognised in at least one look."""
     linked: Share | None = None

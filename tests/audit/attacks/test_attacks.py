@@ -1,5 +1,7 @@
 """Attacks on vectors and crops whose truth is known, against loops and scikit-learn."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -161,8 +163,11 @@ def test_averages_of_few_people_are_held_against_the_recognisers_threshold_and_c
     assert found.strangers.value == pytest.approx(np.mean(apart)) and found.strangers.count == 20
     assert (found.threshold, found.adapted, found.candidates, found.faces) == (0.6, False, 5, 32)
     assert (1 - (faces * originals).sum(1) < 0.6).mean() < 0.1, "single frames do not say it"
+    brought, chance = 5 * own.mean(), max(np.mean(apart), 1e-3)
+    more = sum(math.comb(5, k) * chance**k * (1 - chance) ** (5 - k) for k in range(round(brought), 6))
+    assert found.luck == pytest.approx(more) and more < 1e-3
     loose = brought_back(Means.of(names, faces), Means.of(names, originals), 2.1, 1e-3)
-    assert loose.strangers.value == 1, "at a threshold that everybody keeps, chance is told to be all"
+    assert loose.strangers.value == loose.luck == 1, "at a threshold that everybody keeps, chance is told to be all"
 
 
 def test_one_person_in_two_tracks_hides_nobody_who_comes_back(rng):
@@ -196,6 +201,7 @@ def test_who_was_seen_once_is_not_averaged_and_still_somebody_to_be_taken_for(rn
     assert brought_back(Means(), Means.of(names, originals), 0.6, 1e-3) is None
     alone = brought_back(Means.of(names[:4], faces[:4]), Means.of(names[:4], originals[:4]), 0.6, 1e-3)
     assert alone.strangers is None and alone.found.people == 1
+    assert (alone.found.value, alone.luck) == (1, pytest.approx(1e-3)), "what one pair of strangers in 1,000 does"
 
 
 def test_means_of_two_machines_are_those_of_one(rng):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from masquerade.audit.attacks.matching import found_at_far
 from masquerade.audit.intervals import Estimate, share_of
@@ -104,6 +105,8 @@ class BroughtBack:
             nobody else.
         candidates: people among whose originals it was searched.
         faces: of which the vectors are means, of each person, the median.
+        luck: probability that as many were found if each matched their own as often as strangers do, and at least as
+            often as the rate asked; small where somebody was really brought back.
     """
 
     threshold: float
@@ -113,6 +116,7 @@ class BroughtBack:
     strangers: Estimate | None
     candidates: int
     faces: int
+    luck: float
 
 
 def brought_back(
@@ -154,7 +158,9 @@ def brought_back(
     found, first = share_of(nearest & (own < limit), whose), share_of(nearest, whose)
     assert found is not None and first is not None  # there are people
     faces = int(np.median([queries.counts[name] for name in people]))
-    return BroughtBack(limit, enough, found, first, strangers, len(known), faces)
+    chance = max(far, strangers.value if strangers else 0.0)
+    luck = float(binom.sf(int((nearest & (own < limit)).sum()) - 1, len(people), chance))
+    return BroughtBack(limit, enough, found, first, strangers, len(known), faces, luck)
 
 
 def _directions(sums: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
