@@ -292,7 +292,7 @@ def measure_faces(tailor: Tailor, options: argparse.Namespace, cache: Path) -> N
     study = Study(targets, made, Looks.at(targets, options.teachers), Looks.at(made.faces, options.teachers), own)
     measure_likeness(study, judge, np.setdiff1d(np.arange(len(faces)), rows))
     if (options.data / UTKFACE).is_file():
-        measure_attributes(study, options.data / UTKFACE)
+        measure_attributes(study, options)
     table = Table("group", "faces", "ID (dlib)", "guard: no", "pose error (°)", "landmark error (%)")
     study.row(table, "all", np.ones(len(rows), bool))
     yaw = np.abs(study.before.angles[:, 0])
@@ -366,12 +366,12 @@ def measure_likeness(study: Study, judge: Judge, others: NDArray[np.int64]) -> N
     table.bar("dlib's threshold at FAR 1e-3", judge.threshold, digits=3)
 
 
-def measure_attributes(study: Study, archive: Path) -> None:
-    """Whether people look as old and as much like men or women as before, read by the guard: it trained no swapper."""
-    guard = open_encoder("guard")
-    probe = learn_probe(guard, archive)
-    before, after = (probe.scores(map_batches(guard.embed_crops, some)) for some in (study.targets, study.made.faces))
-    table = Table("attribute, read off the guard's embeddings", "value")
+def measure_attributes(study: Study, options: argparse.Namespace) -> None:
+    """Whether people look as old and as much like men or women as before, read by whom the product does not ask."""
+    reader = open_encoder(options.teachers / "dlib_resnet29_128d.onnx", kind="dlib")
+    probe = learn_probe(reader, options.data / UTKFACE)
+    before, after = (probe.scores(map_batches(reader.embed_crops, some)) for some in (study.targets, study.made.faces))
+    table = Table("attribute, read off dlib's embeddings", "value")
     table.row("mean error of the reading itself, years", f"{probe.info.age_error:.1f}")
     table.row("mean difference of apparent age, years", f"{100 * np.abs(before - after)[:, 0].mean():.1f}")
     table.row("apparent age before and after, r", f"{np.corrcoef(before[:, 0], after[:, 0])[0, 1]:.2f}")

@@ -149,3 +149,15 @@ def test_attributes_pull_the_choice_without_classes():
         member = choose_anchor(z, MEMBERS, order, window=WINDOW, apart=T, penalty=penalty).member
         gaps.append(abs(scores[member, 0] - 0.3))
     assert max(gaps) < 0.25
+
+
+def test_faces_on_the_other_side_come_first_and_others_only_where_there_are_none():
+    z, order = PEOPLE[0], np.arange(len(MEMBERS))
+    far = 1 - MEMBERS @ z
+    beyond = float(np.quantile(far, 0.9))
+    chosen = choose_anchor(z, MEMBERS, order, window=(0.0, 2.0), apart=0.0, beyond=beyond)
+    assert chosen.member == np.flatnonzero(far > beyond)[0]
+    taken = np.flatnonzero(far > beyond).tolist()
+    left = choose_anchor(z, MEMBERS, order, window=(0.0, 2.0), apart=0.0, beyond=beyond, refused=taken)
+    assert left.member == np.flatnonzero(far <= beyond)[0]
+    assert choose_anchor(None, MEMBERS, order, window=(0.0, 2.0), apart=0.0, beyond=beyond).member == 0

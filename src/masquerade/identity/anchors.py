@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from masquerade.errors import BankError, OptionError
 from masquerade.types import Embedding
 
+ON_THIS_SIDE = 0.3
+"""What speaks against a face that is not far enough from the person, where others suit them better or worse."""
 SHORTLIST = 256
 """Where some faces suit a person better than others, the key still picks among this many."""
 
@@ -119,6 +121,7 @@ def choose_anchor(
     apart: float,
     avoid: NDArray[np.float32] | None = None,
     distance: float | None = None,
+    beyond: float = 0.0,
     penalty: NDArray[np.float32] | None = None,
     refused: Collection[int] = (),
 ) -> Anchor:
@@ -137,6 +140,8 @@ def choose_anchor(
         distance: the exact distance that the face shall have from the person. The thesis's margin m for FIVA type
             models is 2 − m here, for swap type models m itself. None takes a member as it is, wherever in the window
             it lies: it then says nothing of the person but that they are not alike.
+        beyond: members farther from the person than this come before others, unless those suit them far better
+            (`ON_THIS_SIDE`); beside `distance` it says nothing.
         penalty: what speaks against each member, (n,), for instance `attribute_penalty`; 0.1 weighs as much as 0.1 of
             distance by which a member must be moved.
         refused: members that were tried and did not do.
@@ -168,13 +173,16 @@ def choose_anchor(
             f"none of the {len(members)} fabricated faces is left for one more person",
             hint="Make a larger bank with 'masquerade bank make --count'",
         )
+    near = np.zeros(len(members)) if distance is not None or identity is None else natural <= beyond
     if distance is not None or penalty is not None:
-        cost = np.zeros(len(members)) if penalty is None else penalty.astype(np.float64)
+        cost = ON_THIS_SIDE * near + (0 if penalty is None else penalty.astype(np.float64))
         if distance is not None:
             cost = cost + np.abs(natural - distance)
         allowed = np.flatnonzero(fits)
         fits[:] = False
         fits[allowed[np.argsort(cost[allowed], kind="stable")[:SHORTLIST]]] = True
+    elif (away := fits & (near == 0)).any():
+        fits = away
     member = int(order[fits[order]][0])
     return Anchor(member, faces[member])
 

@@ -41,6 +41,7 @@ class Anonymizer(nn.Module):
         defences: what is done besides, in this order: to the target, to the swapper's weights, to the result. See
             `recipe.Defence`.
         reconstruct: whom "fgsm" defends against: crops → crops, differentiable.
+        told: what the generator is told, of crops and identities; None for the identities.
 
     Everything random comes from torch's generators, so a seed fixes it.
     """
@@ -51,17 +52,20 @@ class Anonymizer(nn.Module):
         generator: Generator | None = None,
         defences: list[Defence] | None = None,
         reconstruct: Change | None = None,
+        told: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.method, self.generator = method, generator
         self.defences = defences or []
-        self._reconstruct = reconstruct
+        self._reconstruct, self._told = reconstruct, told
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
     def forward(self, crops: Tensor, identities: Tensor) -> Tensor:
         # Half precision would add noise of its own, which the published pictures do not have.
         with torch.autocast(crops.device.type, enabled=False):
+            if self._told is not None:
+                identities = self._told(crops, identities)
             target = crops
             for defence in self.defences:
                 target = _BEFORE[defence.kind](target, defence.strength) if defence.kind in _BEFORE else target

@@ -108,7 +108,7 @@ def victim(row: str, base: AttackRecipe) -> Victim:
         parts = [defence.rsplit("-", 1) for defence in defences]
         named = [{"kind": kind, "strength": float(strength)} for kind, strength in parts]
         against = base.name if any(defence["kind"] == "fgsm" for defence in named) else ""
-        said = {"method": method, "network": base.victim.network, "defences": named, "surrogate": against}
+        said = base.victim.model_dump() | {"method": method, "defences": named, "surrogate": against}
         return Victim.model_validate(said)
     except (ValueError, ValidationError) as error:
         hint = "A row is a method, then defences, as in swapper+low_resolution-24+jpeg-50"

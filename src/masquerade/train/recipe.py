@@ -314,12 +314,15 @@ class Victim(_Strict):
         network: of a swapper, which of `nets.generators`.
         defences: in the order in which they are applied. Whoever trains on defended faces is an adaptive adversary.
         surrogate: the run whose adversary "fgsm" knows, by its name in the folder of runs.
+        truncated: a swapper is told what the product tells the packaged one (`identity.truncation`), age and sex read
+            by the guard, and not whole identities.
     """
 
     method: Method = "swapper"
     network: str = "compact"
     defences: list[Defence] = []
     surrogate: str = ""
+    truncated: bool = False
 
 
 class AttackLoss(_Strict):

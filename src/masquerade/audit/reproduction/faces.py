@@ -14,7 +14,7 @@ from masquerade.errors import FaceError, InputError
 from masquerade.faces.align import estimate_similarity, template, warp
 from masquerade.faces.detect import Detector
 from masquerade.identity.anchors import choose_anchor, safe_window
-from masquerade.identity.keyring import SAFETY, keyed_order
+from masquerade.identity.keyring import BEYOND, SAFETY, keyed_order
 from masquerade.media import IMAGE_FORMATS, StillFrame, open_video
 from masquerade.pipeline.analyze import analyze
 from masquerade.pipeline.tailor import Tailor
@@ -216,6 +216,6 @@ def fabricated(tailor: Tailor, vectors: Vectors, subjects: Sequence[str]) -> Vec
         z = (mean / np.linalg.norm(mean)).astype(np.float32)
         order = keyed_order(_SECRET, str(name).encode(), len(bank.members))
         penalty = bank.misfit(z) if bank.probe else None
-        anchor = choose_anchor(z, bank.members, order, window=window, apart=0.0, penalty=penalty)
+        anchor = choose_anchor(z, bank.members, order, window=window, apart=0.0, beyond=BEYOND, penalty=penalty)
         worn.append(anchor.face)
     return np.stack(worn)[who]
