@@ -52,10 +52,10 @@ def test_the_packaged_swapper_is_asked_for_less_and_people_stay_apart():
     swap = cards()["swapper"].swap
     assert swap is not None and swap.truncation is not None
     told = Truncator(bank, swap.truncation)(bank.members[:300])
-    assert (np.linalg.norm(told, axis=1) < 1).mean() > 0.9
+    assert np.linalg.norm(told, axis=1).mean() < 0.9
     unit = told / np.linalg.norm(told, axis=1, keepdims=True)
     nearest = 1 - (unit @ unit.T)[np.triu_indices(300, 1)]
-    assert np.quantile(nearest, 0.01) > 0.3
+    assert np.quantile(nearest, 0.01) > 0.2
 
 
 def test_a_bank_that_cannot_tell_age_and_sex_is_refused():

@@ -73,6 +73,14 @@ def test_somebody_for_whom_nothing_does_keeps_the_last(photo):  # noqa: F811
     assert anchors(fit(photo, fitted, Taylor(), Rack({1: []}))) == {1: "-0.6"}
 
 
+def test_whom_the_guard_knows_by_the_average_alone_gets_another_face(clip, photo):  # noqa: F811
+    rack = Rack({1: ["0.9"]})
+    assert anchors(fit(clip, plan_for(clip, (dressed(1, "0.15"),)), Taylor(), rack)) == {1: "0.9"}
+    # A photo has nothing to average.
+    once = plan_for(photo, (dressed(1, "0.15", [SEEN]),))
+    assert anchors(fit(photo, once, Taylor(), Rack({1: ["0.9"]}))) == {1: "0.15"}
+
+
 def test_the_plan_says_coarsely_what_people_look_like(clip):  # noqa: F811
     people = (dressed(1, "0.9"), dressed(2, None), dressed(3, "0.9").model_copy(update={"action": "keep"}))
     plan = plan_for(clip, people)

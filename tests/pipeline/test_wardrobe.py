@@ -29,10 +29,13 @@ class Painter:
 
 
 class Watchman:
-    """A guard who lets pass what is light."""
+    """A guard who lets pass what is light, and on average what is lighter."""
 
     def gone(self, originals, swapped):
         return swapped.mean(axis=(1, 2, 3)) > 128
+
+    def gone_on_average(self, originals, swapped):
+        return swapped.mean() > 150
 
 
 def worn(identity):

@@ -4,7 +4,7 @@ import pytest
 
 from masquerade.errors import FaceError
 from masquerade.faces.align import align, estimate_similarity, template, transform
-from masquerade.swap.blend import blend, cut, face_mask, grained, matched, to_pixels
+from masquerade.swap.blend import blend, cut, face_mask, grained, matched, sharpened, to_pixels
 
 SIDE = 128
 
@@ -142,3 +142,22 @@ def test_crops_become_pixels_again():
     image = picture(SIDE, SIDE)
     matrix = estimate_similarity(template(SIDE), template(SIDE))
     np.testing.assert_array_equal(to_pixels(cut(image, matrix, SIDE)), image)
+
+
+def test_a_soft_face_becomes_as_sharp_as_the_old_one_and_no_sharper():
+    rng = np.random.default_rng(3)
+    mask = face_mask(template(SIDE), SIDE)
+    old = cv2.GaussianBlur(rng.uniform(-1, 1, (SIDE, SIDE, 3)).astype(np.float32), (0, 0), 1.0)
+
+    def fine(crop):
+        return (crop - cv2.GaussianBlur(crop, (0, 0), 1.25))[mask > 0.5].std()
+
+    soft = cv2.GaussianBlur(old, (0, 0), 0.6)
+    raised = sharpened(soft, old, mask)
+    assert fine(soft) < 0.8 * fine(old)
+    # The band is raised as a whole, so what lies just outside of it comes along.
+    assert fine(soft) * 1.1 < fine(raised) < 1.25 * fine(old)
+    np.testing.assert_array_equal(sharpened(old, soft, mask), old)
+    flat = np.zeros_like(old)
+    np.testing.assert_array_equal(sharpened(flat, old, mask), flat)
+    assert np.isfinite(sharpened(soft, old, np.zeros_like(mask))).all()

@@ -222,3 +222,30 @@ def test_the_guard_knows_a_person_by_the_negation_too(guard):
     assert blind.distances(light, dark)[0] == 2
     assert not blind.gone(light, dark)[0]
     assert not blind.gone(light, light)[0]
+
+
+def test_who_is_hidden_in_every_picture_may_be_known_by_their_average():
+    """Originals all say e1; results say a little of e1, and each something else that the average forgets."""
+
+    class Reads:
+        """The first pixel's colours are the embedding."""
+
+        name = "reads"
+
+        def threshold(self, far):
+            return 0.5
+
+        def embed_crops(self, crops):
+            vectors = crops[:, 0, 0].astype(np.float32) - 128
+            return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def crops(*colours):
+        return np.array(colours, np.uint8).reshape(-1, 1, 1, 3) * np.ones((1, 2, 2, 1), np.uint8)
+
+    guard = EncoderGuard(Reads(), margin=0.0)
+    before = crops((228, 128, 128), (228, 128, 128))
+    after = crops((168, 228, 128), (168, 28, 128))
+    assert guard.gone(before, after).all()
+    assert not guard.gone_on_average(before, after)
+    assert guard.gone_on_average(before, crops((138, 228, 128), (138, 228, 128)))
+    assert not guard.gone_on_average(before, crops((108, 228, 128), (108, 28, 128)))

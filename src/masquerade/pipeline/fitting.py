@@ -97,11 +97,17 @@ def _apparent(tailor: "Tailor", looks: Sequence[_Look]) -> tuple[float, float] |
 
 
 def _knows(imposer: Imposer, identity: Embedding, looks: Sequence[_Look]) -> bool:
-    """Whether the guard knows the person in any of these frames."""
-    return any(
-        imposer.impose(StillFrame(look.pixels.copy()), [Task(look.face, identity)], again=False) == [Outcome.RECOGNISED]
-        for look in looks
-    )
+    """Whether the guard knows the person in any of these frames, or by the average of them."""
+    before, after = [], []
+    for look in looks:
+        frame = StillFrame(look.pixels.copy())
+        [outcome] = imposer.impose(frame, [Task(look.face, identity)], again=False)
+        if outcome is Outcome.RECOGNISED:
+            return True
+        if outcome is Outcome.SWAPPED:
+            before.append(guard_crop(look.pixels, look.face))
+            after.append(guard_crop(frame.samples, look.face))
+    return len(after) > 1 and not imposer.hides(np.stack(before), np.stack(after))
 
 
 def _looks(path: Path, plan: Plan, progress: Progress) -> Mapping[int, Sequence[_Look]]:

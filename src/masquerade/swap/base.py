@@ -89,3 +89,10 @@ class Guard(Protocol):
         Returns:
             bool (n,): False where the face must not be written.
         """
+
+    def gone_on_average(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
+        """Whether the person can no longer be recognised by whoever averages what n pictures of them say.
+
+        What is by chance in a single picture averages out, and what the person left in all of them stays. Arguments as
+        `gone`.
+        """

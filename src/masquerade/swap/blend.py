@@ -103,7 +103,8 @@ def sharpened(new: Crop, old: Crop, mask: Mask) -> Crop:
     sigma = _FINE * len(new) / 128
     detail = new - _blurred(new, sigma)
     had, has = (
-        float(np.sqrt((band**2).mean(axis=2)[mask > 0.5].mean())) for band in (old - _blurred(old, sigma), detail)
+        float(np.sqrt(((band**2).mean(axis=2) * mask).sum() / max(float(mask.sum()), 1e-6)))
+        for band in (old - _blurred(old, sigma), detail)
     )
     raised: Crop = (new + min(max(had / max(has, 1e-6) - 1, 0.0), _SHARPEST) * detail).clip(-1, 1)
     return raised

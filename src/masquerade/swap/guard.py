@@ -44,6 +44,12 @@ class EncoderGuard:
         if not 0 < self._nearest < 1:
             raise OptionError(f"with a threshold of {self._nearest:.2f} the encoder {encoder.name} can guard nothing")
 
+    def gone_on_average(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
+        """See `swap.base.Guard`. Means of strangers are more alike than their pictures are, so this is strict."""
+        before, after = (self.encoder.embed_crops(crops).mean(axis=0) for crops in (originals, swapped))
+        distance = 1 - float(before @ after) / float(np.linalg.norm(before) * np.linalg.norm(after))
+        return self._nearest < distance < 2 - self._nearest
+
     def distances(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Cosine distances (n,), 0 to 2, between the faces before and after; arguments as `gone`."""
         before, after = self.encoder.embed_crops(originals), self.encoder.embed_crops(swapped)

@@ -128,6 +128,10 @@ class Imposer:
                 self._try(canvas, some, tasks, outcomes, AWAY if again and self._encoder is not None else ())
         return outcomes
 
+    def hides(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
+        """Whether the guard no longer knows the person by averaging these pictures; see `Guard.gone_on_average`."""
+        return self._guard.gone_on_average(originals, swapped)
+
     def _try(
         self,
         canvas: Canvas,
