@@ -17,6 +17,10 @@ MARGIN = 0.08
 """Cosine distance beyond the threshold: other pictures of the person lie nearer than this one now and then, and so does
 this one where somebody else's detector sees the eyes a pixel farther on (up to 0.09 was seen)."""
 
+ON_AVERAGE = 0.16
+"""The same for the average of a few frames, which stands for that of all: the noise of a single frame, which hides a
+person a little, is gone from it."""
+
 
 class EncoderGuard:
     """See `swap.base.Guard`.
@@ -41,14 +45,15 @@ class EncoderGuard:
     def __init__(self, encoder: "Encoder", *, margin: float = MARGIN) -> None:
         self.encoder = encoder
         self._nearest = encoder.threshold(FAR) + margin
+        self._nearest_on_average = encoder.threshold(FAR) + max(margin, ON_AVERAGE)
         if not 0 < self._nearest < 1:
             raise OptionError(f"with a threshold of {self._nearest:.2f} the encoder {encoder.name} can guard nothing")
 
     def gone_on_average(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
-        """See `swap.base.Guard`. Means of strangers are more alike than their pictures are, so this is strict."""
+        """See `swap.base.Guard`. The margin is `ON_AVERAGE`."""
         before, after = (self.encoder.embed_crops(crops).mean(axis=0) for crops in (originals, swapped))
         distance = 1 - float(before @ after) / float(np.linalg.norm(before) * np.linalg.norm(after))
-        return self._nearest < distance < 2 - self._nearest
+        return self._nearest_on_average < distance < 2 - self._nearest_on_average
 
     def distances(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Cosine distances (n,), 0 to 2, between the faces before and after; arguments as `gone`."""
