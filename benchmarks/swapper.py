@@ -395,7 +395,7 @@ def measure_away(tailor: Tailor, options: argparse.Namespace, cache: Path) -> No
     everyone = list(judges(faces, options.archive, options.teachers, cache))
     names = [f"{what}, {one.name}" for one in everyone for what in ("ID", "¬ID", "AUC", "AUC, another photo")]
     table = Table("step", "guard: no", *names)
-    for step in (0.0, *AWAY, 2 * AWAY[-1]):
+    for step in (0.0, AWAY, 2 * AWAY, 4 * AWAY):
         made = swap_crops(tailor, faces.faces[rows], away=step)
         cells = []
         for one in everyone:

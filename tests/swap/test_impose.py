@@ -10,7 +10,7 @@ from masquerade.faces.embed import open_encoder
 from masquerade.media import StillFrame
 from masquerade.swap.base import Swapped
 from masquerade.swap.guard import EncoderGuard
-from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task
+from masquerade.swap.impose import SMALLEST, Imposer, Outcome, Task, turned_away
 from masquerade.types import Box, Face
 from tests.scenes import placed
 
@@ -90,7 +90,7 @@ class Known:
         return np.eye(1, 512, dtype=np.float32).repeat(len(crops), axis=0)
 
 
-@pytest.mark.parametrize(("cosine", "tries"), [(0.1, 1), (-0.1, 2), (-0.2, 3)])
+@pytest.mark.parametrize(("cosine", "tries"), [(0.1, 1), (-0.1, 2)])
 def test_whom_the_guard_still_knows_is_made_again_farther_away(guard, astronaut, face, cosine, tries):
     swapper, frame = Reluctant(cosine), StillFrame(astronaut.copy())
     task = Task(face, np.eye(2, 512, dtype=np.float32)[1])
@@ -99,17 +99,17 @@ def test_whom_the_guard_still_knows_is_made_again_farther_away(guard, astronaut,
     asked = np.concatenate(swapper.asked)
     np.testing.assert_allclose(np.linalg.norm(asked, axis=1), 1, rtol=1e-6)
     angles = np.degrees(np.arctan2(-asked[:, 0], asked[:, 1]))
-    np.testing.assert_allclose(angles, [0, 8.531, 16.699][:tries], atol=1e-3)
+    np.testing.assert_allclose(angles, [0, 8.531][:tries], atol=1e-3)
 
 
 def test_farther_away_than_that_nobody_is_driven(guard, astronaut, face):
-    swapper, frame = Reluctant(-0.5), StillFrame(astronaut.copy())
+    swapper, frame = Reluctant(-0.2), StillFrame(astronaut.copy())
     task = Task(face, np.eye(2, 512, dtype=np.float32)[1])
     imposer = Imposer(swapper, template(SIDE), guard, Known())
     assert imposer.impose(frame, [task]) == [Outcome.RECOGNISED]
-    assert len(swapper.asked) == 3
+    assert len(swapper.asked) == 2
     assert imposer.impose(frame, [task], again=False) == [Outcome.RECOGNISED]
-    assert len(swapper.asked) == 4
+    assert len(swapper.asked) == 3
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
@@ -126,6 +126,38 @@ def test_a_network_that_fails_writes_nothing(guard, astronaut, face):
 
     frame = StillFrame(astronaut.copy())
     assert Imposer(Made(broken), template(SIDE), guard).impose(frame, [Task(face, WHO)]) == [Outcome.FAILED]
+    np.testing.assert_array_equal(frame.samples, astronaut)
+
+
+class Stripes:
+    """An enlarger that anyone can see."""
+
+    side = SIDE
+
+    def enlarge(self, crops):
+        large = crops.repeat(2, axis=2).repeat(2, axis=3)
+        large[..., 1::4, :] = large[..., 2::4, :] = 1
+        return large
+
+
+def test_an_enlarger_draws_faces_larger_than_the_crop(guard, astronaut, face):
+    plain, drawn = StillFrame(astronaut.copy()), StillFrame(astronaut.copy())
+    for frame, enlarger in ((plain, None), (drawn, Stripes())):
+        imposer = Imposer(Made(upside_down), template(SIDE), guard, enlarger=enlarger)
+        assert imposer.impose(frame, [Task(face, WHO)]) == [Outcome.SWAPPED]
+    x, y = (int(v) for v in face.box.centre)
+    rows = [np.diff(f.samples[y - 16 : y + 16, x].astype(float), axis=0) for f in (plain, drawn)]
+    assert np.abs(rows[1]).mean() > 2 * np.abs(rows[0]).mean()
+
+
+def test_an_enlarger_that_fails_writes_nothing(guard, astronaut, face):
+    class Broken(Stripes):
+        def enlarge(self, crops):
+            raise EngineError("out of memory")
+
+    frame = StillFrame(astronaut.copy())
+    imposer = Imposer(Made(upside_down), template(SIDE), guard, enlarger=Broken())
+    assert imposer.impose(frame, [Task(face, WHO)]) == [Outcome.FAILED]
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
@@ -249,3 +281,10 @@ def test_who_is_hidden_in_every_picture_may_be_known_by_their_average():
     assert not guard.gone_on_average(before, after)
     assert guard.gone_on_average(before, crops((138, 228, 128), (138, 228, 128)))
     assert not guard.gone_on_average(before, crops((108, 228, 128), (108, 28, 128)))
+
+
+def test_a_step_away_keeps_the_length_of_what_the_swapper_is_told():
+    told = np.array([[0.0, 0.7, 0.0], [0.3, 0.0, 0.4]], np.float32)
+    turned = turned_away(told, np.eye(1, 3, dtype=np.float32).repeat(2, axis=0), 0.15)
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), [0.7, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(turned[0] / 0.7, np.array([-0.15, 1, 0]) / np.hypot(0.15, 1), rtol=1e-5)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SMALLEST = 24.0
 """Pixels of a face's width below which no encoder can say whether the person is gone."""
 
-AWAY = (0.15, 0.3)
-"""Steps away from the person, for another try where the guard says no. A third as long as the identity and no longer:
-farther on, the negated embedding begins to find the person (docs/concepts/fabricated-faces.md)."""
+AWAY = 0.15
+"""Step away from the person, in lengths of the identity, for another try where the guard says no. Farther on, the
+negated embedding finds the person, and the guard says no as often (docs/concepts/fabricated-faces.md)."""
 
 GUARD_SIDE = 112
 _BATCH = 8
@@ -125,7 +125,7 @@ class Imposer:
                 if number:
                     # What a neighbour wears is what the swapper is to see beside the face: it draws that again.
                     some = [(i, self._as_it_is_now(canvas, old)) for i, old in some]
-                self._try(canvas, some, tasks, outcomes, AWAY if again and self._encoder is not None else ())
+                self._try(canvas, some, tasks, outcomes, again)
         return outcomes
 
     def hides(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
@@ -138,18 +138,15 @@ class Imposer:
         some: Sequence[tuple[int, "_Cut"]],
         tasks: Sequence[Task],
         outcomes: list[Outcome],
-        steps: Sequence[float],
+        again: bool,
     ) -> None:
-        """One batch of faces that do not overlap, and again, by these steps farther away, whom the guard turns down."""
+        """One batch of faces that do not overlap, and again, a step farther away, whom the guard turns down."""
         identities = np.stack([tasks[i].identity for i, _ in some])
         self._wear(canvas, some, identities, tasks, outcomes)
-        for step in steps:
-            left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
-            if not left:
-                return
-            assert self._encoder is not None
+        left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
+        if left and again and self._encoder is not None:
             people = self._encoder.embed_crops(np.stack([some[place][1].before for place in left]))
-            turned = turned_away(identities[left], people, step)
+            turned = turned_away(identities[left], people, AWAY)
             self._wear(canvas, [some[place] for place in left], turned, tasks, outcomes)
 
     def _as_it_is_now(self, canvas: Canvas, old: "_Cut") -> "_Cut":
