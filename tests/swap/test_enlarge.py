@@ -112,3 +112,34 @@ def test_the_place_stays_where_it_was():
     plain = blend(image, crop, matrix, mask, old=crop).astype(float)
     drawn = blend(image, crop, matrix, mask, old=crop, enlarge=doubled).astype(float)
     assert np.abs(plain - drawn).max() <= 3
+
+
+def test_the_packaged_one_leaves_light_and_colour_and_draws_no_pattern():
+    enlarger = open_enlarger(threads=1)
+    assert (PACKAGED / "upscaler.onnx").stat().st_size < 0.3e6
+    colours = np.random.default_rng(0).uniform(-0.8, 0.8, (4, 3, 1, 1)).astype(np.float32)
+    plain = np.broadcast_to(colours, (4, 3, enlarger.side, enlarger.side)).copy()
+    inside = enlarger.enlarge(plain)[..., 16:-16, 16:-16]
+    assert np.abs(inside - colours).max() < 4 / 127.5, "a plain wall stays plain"
+    slope = np.linspace(-0.7, 0.7, enlarger.side, dtype=np.float32)
+    ramp = np.broadcast_to(slope[:, None], (1, 3, enlarger.side, enlarger.side)).copy()
+    large = cv2.resize(ramp[0, 0], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    assert np.abs(enlarger.enlarge(ramp)[0, 0] - large)[16:-16, 16:-16].max() < 4 / 127.5
+
+
+def test_the_packaged_one_makes_an_edge_sharper_and_keeps_its_place():
+    enlarger = open_enlarger(threads=1)
+    edge = np.full((256, 256, 3), 70, np.uint8)
+    cv2.circle(edge, (128, 128), 70, (190, 150, 120), -1, cv2.LINE_AA)
+    small = cv2.GaussianBlur(cv2.resize(edge, (128, 128), interpolation=cv2.INTER_AREA), (0, 0), 0.7)
+    crop = small.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    made = (enlarged_by(enlarger)(crop) + 1) * 127.5
+    plain = cv2.resize(small.astype(np.float32), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    steepest, before = (float(np.abs(np.diff(one[..., 0], axis=1)).max()) for one in (made, plain))
+    assert steepest > 1.1 * before
+    inside, wanted = (float((one[..., 0] > 130).sum()) for one in (made, edge))
+    assert inside == pytest.approx(wanted, rel=0.01)
+    # Hardly a darker or brighter line beside the edge, as sharpening would leave one.
+    assert np.percentile(70 - made, 99.5) < 10
+    assert (70 - made).max() < 30
+    assert (made.max((0, 1)) < np.array([190, 150, 120]) + 20).all()

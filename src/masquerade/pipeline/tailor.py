@@ -15,6 +15,7 @@ from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
 from masquerade.plan import Plan, Treatment
 from masquerade.swap.defences import Defence, Defended
+from masquerade.swap.enlarge import open_enlarger
 from masquerade.swap.guard import EncoderGuard
 from masquerade.swap.impose import Imposer
 from masquerade.swap.neural import open_swapper, read_user_card
@@ -73,6 +74,7 @@ class Tailor:
         swapper: makes the faces.
         encoder: the one whose identities the swapper follows; people are tracked, and their faces chosen, by it.
         bank: of fabricated identities, the only ones that it will be given.
+        enlarger: draws the detail of faces that are larger than its crops; None for a user's own swapper.
         imposer: puts faces on pictures, each only after the guard has seen it.
 
     Raises:
@@ -102,9 +104,10 @@ class Tailor:
         guard = EncoderGuard(open_encoder("guard"))
         behind = Defended(self.swapper, defences) if defences else self.swapper
         # What answers with the opposite is driven away from people by its training already.
-        self.imposer = Imposer(
-            behind, self.swapper.template, guard, self.encoder if self.swapper.answers == "swap" else None
-        )
+        follows = self.encoder if self.swapper.answers == "swap" else None
+        # It was shown faces as soft as the package's own swapper draws them.
+        self.enlarger = open_enlarger() if str(swapper) == packaged_swapper() else None
+        self.imposer = Imposer(behind, self.swapper.template, guard, follows, self.enlarger)
         self._guard = guard.encoder
         self._reader = Probe.load(READER, guard.encoder.sha256)
         self._truncated = None if self.swapper.truncation is None else Truncator(self.bank, self.swapper.truncation)
