@@ -199,3 +199,27 @@ def test_windows_are_covered_as_far_as_the_picture_goes_without_reading_much_mor
     for box in boxes:
         low_x, low_y = max(int(np.ceil(box.x1)), 0), max(int(np.ceil(box.y1)), 0)
         assert seen[low_y : max(int(box.y2) + 1, 0), low_x : max(int(box.x2) + 1, 0)].all()
+
+
+def test_what_lies_in_a_face_beyond_doubt_is_a_part_of_it():
+    large = Face(Box(0, 0, 400, 500), 0.95)
+    cheek = Face(Box(40, 200, 240, 420), 0.86)
+    beside = Face(Box(300, 100, 500, 320), 0.86)  # a neighbour: half of it lies outside
+    surer = Face(Box(100, 100, 200, 220), 0.97)  # held before it
+    faces = [surer, large, cheek, beside]
+    assert e._without_parts(faces, faces) == [surer, large, beside]
+    # The large one itself may have been kept as it was seen at another size, with a lower score.
+    again = Face(Box(5, 3, 396, 480), 0.7)
+    assert e._without_parts([again, cheek], [again, cheek, large]) == [again]
+    unsure = Face(large.box, 0.85)
+    assert e._without_parts([cheek, unsure], [cheek, unsure]) == [cheek, unsure]
+
+
+def test_a_face_is_taken_as_it_was_seen_at_a_size_that_detectors_know():
+    def sighting(score, side, shift=0.0):
+        return e._Sighting(Face(Box(shift, 0, 400 + shift, 500), score), False, side)
+
+    huge, known, faint = sighting(0.98, 900), sighting(0.8, 225, 3), sighting(0.4, 112, 6)
+    assert e._thinned([huge, known, faint]) == [known.face]
+    assert e._thinned([huge, faint]) == [huge.face]
+    assert e._thinned([known, sighting(0.9, 300, 1)]) == [sighting(0.9, 300, 1).face]
