@@ -168,6 +168,9 @@ class _Everything:
     def gone(self, originals: Faces, swapped: Faces) -> NDArray[np.bool_]:
         return np.ones(len(swapped), bool)
 
+    def gone_on_average(self, originals: Faces, swapped: Faces) -> bool:
+        return True
+
 
 def put_on(
     tailor: Tailor, seen: Seen, faces: Vectors, *, behind: Swapper | None = None, truncated: bool = True
