@@ -106,7 +106,8 @@ class Tailor:
         # What answers with the opposite is driven away from people by its training already.
         follows = self.encoder if self.swapper.answers == "swap" else None
         # It was shown faces as soft as the package's own swapper draws them.
-        self.enlarger = open_enlarger() if str(swapper) == packaged_swapper() else None
+        packaged = open_enlarger() if str(swapper) == packaged_swapper() else None
+        self.enlarger = packaged if packaged is not None and packaged.side == self.swapper.side else None
         self.imposer = Imposer(behind, self.swapper.template, guard, follows, self.enlarger)
         self._guard = guard.encoder
         self._reader = Probe.load(READER, guard.encoder.sha256)
