@@ -129,7 +129,7 @@ def swap_crops(tailor: Tailor, faces: Faces, side: int = SIDE, away: float = 0.0
     own = map_batches(tailor.encoder.embed_crops, faces)
     chosen = fabricated(tailor, own, list(map(str, range(len(faces)))))
     _, anchors = np.unique(chosen, axis=0, return_inverse=True)
-    apparent = map_batches(tailor.apparent, np.stack([resized(face, GUARD_SIDE) for face in faces]))
+    apparent = np.stack([tailor.apparent(resized(face, GUARD_SIDE)[None]) for face in faces])
     conditions = turned_away(tailor.condition(chosen, apparent), own, away)
     made = []
     for number, (face, condition) in enumerate(zip(faces, conditions, strict=True)):

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from masquerade.errors import OptionError, WeightsError
-from masquerade.identity.attributes import READER, Probe, fit_probe, read_label
+from masquerade.identity.attributes import READER, Probe, coarse, fit_probe, read_label
 from masquerade.models.cards import cards
 from tests.identity.population import Population
 
@@ -67,6 +67,11 @@ def test_a_probe_is_read_back_for_its_encoder_alone(tmp_path):
     np.testing.assert_array_equal(back.weights, probe.weights)
     with pytest.raises(WeightsError, match="another encoder"):
         Probe.load(tmp_path / "probe.npz", "other")
+
+
+def test_wearers_are_told_in_steps():
+    told = coarse(np.array([[0.34, 0.4], [0.36, 0.1], [1.0, 1.0]], np.float32))
+    np.testing.assert_allclose(told, [[0.3, 0.5], [0.4, 0.0], [1.0, 1.0]], atol=1e-6)
 
 
 def test_the_packaged_one_is_of_the_packaged_guard():

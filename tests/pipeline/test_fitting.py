@@ -18,7 +18,7 @@ from .test_wardrobe import LEFT, SEEN, SUPPOSED, Painter, Watchman, person
 
 
 class Taylor:
-    """The anchor "0.9" is worn as the shade 0.9; the watchman lets pass what is light. Everyone looks 34."""
+    """The anchor "0.9" is worn as the shade 0.9; the watchman lets pass what is light. Everyone looks 30."""
 
     def __init__(self, holds_attributes=False):
         self.worn = []
@@ -26,7 +26,7 @@ class Taylor:
 
     def apparent(self, crops):
         assert crops.shape[1:] == (112, 112, 3)
-        return np.tile(np.array([0.34, 0.4], np.float32), (len(crops), 1))
+        return np.array([0.3, 0.5], np.float32)
 
     def wardrobe(self, plan):
         self.worn.append([p.anchor for p in plan.people])

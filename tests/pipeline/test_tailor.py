@@ -38,6 +38,8 @@ def test_a_whole_face_is_given_where_nothing_is_truncated(tailor):
 
 def test_faces_are_read_by_the_guard(tailor):
     crops = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
-    scores = tailor.apparent(crops)
-    assert scores.shape == (3, 2)
-    assert ((scores >= 0) & (scores <= 1)).all()
+    age, sex = tailor.apparent(crops)
+    ages, sexes = np.array([tailor.apparent(crop[None]) for crop in crops]).T
+    assert min(ages) <= age <= max(ages)
+    assert min(sexes) <= sex <= max(sexes)
+    assert sex in (0, 0.25, 0.5, 0.75, 1)

@@ -19,6 +19,9 @@ from masquerade.models.cards import PACKAGED
 
 NAMES = ("age", "sex")
 """Age: years / 100. Sex: 0 looks like a man, 1 like a woman."""
+STEPS = np.array([0.1, 0.25], np.float32)
+"""In which wearers' scores are told: ten years, and quarters of the way from a man's face to a woman's. So that
+somebody looks the same in every file, and a Plan says no more than a glance at the result does."""
 WEIGHTS = np.array([2.0, 1.0], np.float32)
 """What a whole step of each score costs: fifty years count as much as the sexes."""
 
@@ -94,6 +97,11 @@ READER = PACKAGED / "guard-attributes.npz"
 """The probe of the packaged guard. Wearers are read by the guard and not by the driver, in whose embeddings there is
 little of age and sex: off CelebA's photos the driver's probe read the sex that dlib's did in 60 of 100, the guard's in
 99 (`benchmarks/attributes.py`)."""
+
+
+def coarse(scores: Vectors) -> Vectors:
+    """Scores (..., 2), in `STEPS`."""
+    return np.asarray((scores / STEPS).round() * STEPS, np.float32)
 
 
 def read_label(name: str) -> tuple[float, float] | None:

@@ -33,10 +33,6 @@ SAMPLES = 5
 EXCHANGES = 3
 """As often somebody gets another face; after that the guard redacts what it still knows, frame by frame."""
 
-STEPS = np.array([0.1, 0.25])
-"""In which age and sex are told: ten years, and quarters of the way from a man's face to a woman's. So that somebody
-looks the same in every file, and a Plan says no more than a glance at the result does."""
-
 _AROUND = 2.5
 """Side of what is kept of a frame, in faces: more than a swapper's crop."""
 
@@ -85,15 +81,15 @@ def fit(path: Path, plan: Plan, tailor: "Tailor", director: Director, *, progres
 
 
 def _apparent(tailor: "Tailor", looks: Sequence[_Look]) -> tuple[float, float] | None:
-    """The mean over these frames, in `STEPS`; None where landmarks fit no face."""
+    """As the Plan holds it; None where landmarks fit no face."""
     crops = []
     for look in looks:
         with suppress(FaceError):
             crops.append(guard_crop(look.pixels, look.face))
     if not crops:
         return None
-    age, sex = (tailor.apparent(np.stack(crops)).mean(axis=0) / STEPS).round() * STEPS
-    return round(float(age), 2), round(float(sex), 2)
+    age, sex = tailor.apparent(np.stack(crops)).tolist()
+    return round(age, 2), round(sex, 2)
 
 
 def _knows(imposer: Imposer, identity: Embedding, looks: Sequence[_Look]) -> bool:

@@ -135,7 +135,7 @@ class Anonymizer:
             return list(faces)
         apparent = {} if people is None else self._apparent
         new = [number for number in who if number not in apparent]
-        apparent |= {n: tailor.apparent(guard_crop(picture, who[n])[None])[0] for n in new}
+        apparent |= {n: tailor.apparent(guard_crop(picture, who[n])[None]) for n in new}
         for number, face in who.items():
             # Whoever is new tries on other faces first; whoever is not keeps theirs.
             for again in (True,) if number in dressed else (*[False] * EXCHANGES, True):

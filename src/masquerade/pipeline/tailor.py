@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
-from masquerade.identity.attributes import READER, Probe
+from masquerade.identity.attributes import READER, Probe, coarse
 from masquerade.identity.truncation import Truncator, Vectors
 from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
@@ -140,12 +140,12 @@ class Tailor:
         return wanted if self.swapper.answers == "swap" else -wanted
 
     def apparent(self, crops: NDArray[np.uint8]) -> Vectors:
-        """How old, and how much like a woman's, faces look: scores (n, 2), see `identity.attributes`.
+        """How old, and how much like a woman, somebody looks: coarse scores (2,), see `identity.attributes`.
 
         Args:
-            crops: RGB uint8 (n, 112, 112, 3), aligned to the ArcFace template.
+            crops: of that one person, RGB uint8 (n, 112, 112, 3), aligned to the ArcFace template; their mean counts.
         """
-        return self._reader.scores(self._guard.embed_crops(crops))
+        return coarse(self._reader.scores(self._guard.embed_crops(crops)).mean(axis=0))
 
     @property
     def holds_attributes(self) -> bool:

@@ -22,7 +22,7 @@ from masquerade.audit.survey import Rate, rate
 from masquerade.audit.verification import threshold_at_far
 from masquerade.errors import InputError, WeightsError
 from masquerade.faces.embed import open_encoder
-from masquerade.identity.attributes import READER, Probe
+from masquerade.identity.attributes import READER, Probe, coarse
 from masquerade.identity.bank import fit_distribution, open_bank
 from masquerade.identity.truncation import Truncator
 from masquerade.media.files import sha256
@@ -511,7 +511,7 @@ class _Told:
         self._truncate = Truncator(open_bank(), swap.truncation)
 
     def __call__(self, crops: Tensor, identities: Tensor) -> Tensor:
-        apparent = self._reader.scores(self._guard.embed_crops(at_side(pixels(crops), GUARD_SIDE)))
+        apparent = coarse(self._reader.scores(self._guard.embed_crops(at_side(pixels(crops), GUARD_SIDE))))
         told = self._truncate(identities.cpu().numpy(), apparent)
         return torch.from_numpy(told).to(identities.device)
 

@@ -90,7 +90,7 @@ def tailor(**how):
     return SimpleNamespace(
         name="painter",
         swapper=swapper,
-        apparent=lambda crops: np.full((len(crops), 2), 0.5, np.float32),
+        apparent=lambda crops: np.full(2, 0.5, np.float32),
         condition=lambda faces, apparent=None, truncated=True: faces if swapper.answers == "swap" else -faces,
         encoder=Stripes(),
         bank=SimpleNamespace(members=members, info=info, probe=None),

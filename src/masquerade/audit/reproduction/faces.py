@@ -192,7 +192,7 @@ def put_on(
     face = Face(Box(*(side * one + edge for one in _BOX)), 1.0, template(side) + np.float32(edge))
     shown = seen.pictures[:, edge : edge + side, edge : edge + side]
     small = [cv2.resize(one, (GUARD_SIDE, GUARD_SIDE), interpolation=cv2.INTER_AREA) for one in shown]
-    apparent = tailor.apparent(np.stack(small).astype(np.uint8))
+    apparent = np.stack([tailor.apparent(np.asarray(one, np.uint8)[None]) for one in small])
     told = tailor.condition(faces, apparent, truncated=truncated)
     made, done = [], []
     for number, (picture, identity) in enumerate(zip(seen.pictures, told, strict=True)):
