@@ -55,7 +55,7 @@ from masquerade.pipeline.tailor import Tailor
 from masquerade.plan import Plan
 from masquerade.swap.base import Canvas
 from masquerade.swap.guard import EncoderGuard
-from masquerade.swap.impose import AWAY, GUARD_SIDE, Imposer, Outcome, Task, turned_away
+from masquerade.swap.impose import AWAY, GUARD_SIDE, Imposer, Outcome, Shown, Task, turned_away
 from masquerade.swap.neural import model_of
 from masquerade.train.data import FaceSet, derived, map_batches, read_archive, resized
 from masquerade.train.judge import FAR, PACKAGED_ENCODERS, landmarks, openness, recognisers
@@ -98,10 +98,12 @@ class Listener(Imposer):
         self._imposer = imposer
         self.became: dict[tuple[int, int], Outcome] = {}
 
-    def impose(self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True) -> list[Outcome]:
-        outcomes = self._imposer.impose(canvas, tasks, again=again)
+    def impose_and_show(
+        self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True
+    ) -> tuple[list[Outcome], list[Shown | None]]:
+        outcomes, shown = self._imposer.impose_and_show(canvas, tasks, again=again)
         self.became.update({divmod(task.seed, _SEED): out for task, out in zip(tasks, outcomes, strict=True)})
-        return outcomes
+        return outcomes, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,20 @@ def test_a_redacted_face_stays_redacted_beside_one_that_is_worn(photo, tmp_path,
     assert np.abs(second - original).mean() > 15
 
 
+def test_a_face_that_nobody_saw_gives_way_to_a_worn_one_and_shows_nothing_of_itself(photo, tmp_path):  # noqa: F811
+    people = (person([SEEN]), person([SUPPOSED], number=2, box=RIGHT))
+    alone, both = tmp_path / "alone.png", tmp_path / "both.png"
+    render(photo, plan_for(photo, people[1:], treatment=BLACK), alone)
+    report = render(photo, plan_for(photo, people, treatment=BLACK), both, wardrobe=worn(0.9))
+    assert report.replaced == {"detected": 1, "interpolated": 1}
+    covered = np.array(Image.open(alone)).max(axis=2) == 0
+    after = np.array(Image.open(both)).astype(float)
+    assert covered[WHITE].any() and after[WHITE].mean() > 200
+    assert after[covered].min() == 0, "where no face is worn, it is redacted"
+    seen = covered & (after.max(axis=2) > 0)
+    assert abs(np.corrcoef(after[seen].ravel(), noise(0)[seen].ravel())[0, 1]) < 0.1
+
+
 def test_the_same_three_give_the_same_bytes(photo, tmp_path):  # noqa: F811
     plan = plan_for(photo, (person([SEEN]),))
     files = []

@@ -67,6 +67,25 @@ def test_a_face_that_can_still_be_recognised_never_reaches_the_picture(guard, as
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
+def test_it_is_said_where_a_written_face_leaves_nothing_of_the_old_one(guard, astronaut, face):
+    blank = np.full((3, SIDE, SIDE), 0.2, np.float32)
+    frame = StillFrame(astronaut.copy())
+    imposer = Imposer(Made(lambda _: blank), template(SIDE), guard)
+    outcomes, [shown, nowhere] = imposer.impose_and_show(
+        frame, [Task(face, WHO), Task(Face(Box(0, 0, 10, 10), 1.0), WHO)]
+    )
+    assert outcomes == [Outcome.SWAPPED, Outcome.TOO_SMALL] and nowhere is None
+    height, width = shown.weight.shape
+    rows, columns = np.s_[shown.y : shown.y + height], np.s_[shown.x : shown.x + width]
+    x, y = (int(v) for v in face.box.centre)
+    assert shown.weight[y - shown.y, x - shown.x] == 1 and shown.weight[[0, -1]].max() == 0
+    whole = shown.weight == 1
+    assert (frame.samples[rows, columns][whole] != astronaut[rows, columns][whole]).any(axis=1).mean() > 0.95
+    half = Imposer(Made(lambda _: blank, mask=0.5), template(SIDE), guard)
+    [_], [shown] = half.impose_and_show(StillFrame(astronaut.copy()), [Task(face, WHO)])
+    assert shown is None or shown.weight.max() == 0, "half of every pixel is the old one"
+
+
 class Reluctant:
     """A swapper that changes nobody before it is asked for somebody so far from a person."""
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from masquerade.train.augment import covered, degraded, low_resolution, poor
+from masquerade.train.augment import blinking, covered, degraded, low_resolution, poor
 
 
 def a_face():
@@ -60,3 +60,37 @@ def test_low_resolution_keeps_what_is_coarse_and_loses_what_is_fine(side):
     coarse = np.zeros((112, 112, 3), np.uint8)
     coarse[:, 56:] = 200
     assert np.abs(low_resolution(coarse, side).astype(float) - coarse).mean() < 10
+
+
+def with_eyes(side):
+    """A grey face with white eyes and black irises, and where its lids run, in a crop of 128."""
+    face = np.full((128, 128, 3), 120, np.uint8)
+    lids = []
+    for x in (42, 86):
+        cv2.ellipse(face, (x, 56), (10, 5), 0, 0, 360, (255, 255, 255), -1)
+        cv2.circle(face, (x, 56), 3, (0, 0, 0), -1)
+        along = np.linspace(-10, 10, 9)
+        height = 5 * np.sqrt(1 - (along / 10) ** 2)
+        lids.append([np.column_stack([x + along, 56 - height]), np.column_stack([x + along, 56 + height])])
+    return cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), np.array(lids, np.float32)
+
+
+@pytest.mark.parametrize("side", [128, 256])
+def test_eyes_are_shut_from_above_and_all_else_stays(side):
+    face, lids = with_eyes(side)
+    eyes = np.abs(face.astype(int) - 120).max(2) > 60
+    about = cv2.dilate(eyes.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    left = []
+    for seed in range(40):
+        shut = blinking(face, lids, np.random.default_rng(seed))
+        assert shut.shape == face.shape and shut.dtype == np.uint8
+        assert np.array_equal(shut, blinking(face, lids, np.random.default_rng(seed)))
+        still = np.abs(shut.astype(int) - 120).max(2) > 60
+        assert not (still & ~about).any(), "nothing but the eye changes on a face that is all alike"
+        bands = (slice(side * top // 128, side * (top + 2) // 128) for top in (53, 57))
+        left.append([still[rows][eyes[rows]].mean() for rows in bands])
+    upper, lower = np.array(left).T
+    assert (upper <= lower + 0.05).all()
+    # In the corners the lids meet anyhow.
+    assert 0.5 < (lower < 0.3).mean() < 0.9, "half of them are shut, the others partly"
+    assert (lower > 0.9).any() and (upper < 0.3).mean() > 0.9

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.errors import InputError, WeightsError  # noqa: E402
+from masquerade.faces.align import template  # noqa: E402
 from masquerade.faces.expression import CLASSES, MEASURES  # noqa: E402
 from masquerade.models.runtime import open_session  # noqa: E402
 from masquerade.train.data import read_archive  # noqa: E402
@@ -16,6 +17,7 @@ from masquerade.train.expression_labels import (  # noqa: E402
     Teacher,
     read_geometry,
     read_labels,
+    read_lids,
     store,
     teacher_classes,
     without_identity,
@@ -43,6 +45,26 @@ def test_labels_go_by_name_so_that_a_part_of_an_archive_finds_its_own(tmp_path):
     store(tmp_path / "train.geometry.npz", everybody[:-2], geometry[:-2])
     with pytest.raises(InputError, match=names[0]):
         read_labels("train.zip", faces, tmp_path, tmp_path / "cache", tmp_path)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+def test_lids_are_found_about_the_eyes_at_any_side_and_kept(tmp_path):
+    archive = SHARED / "data/portraits-256.zip"
+    with zipfile.ZipFile(archive) as zipped, zipfile.ZipFile(tmp_path / "some.zip", "w") as some:
+        for name in sorted(zipped.namelist())[:4]:
+            some.writestr(name, zipped.read(name))
+    found = []
+    for side in (128, 256):
+        cache = tmp_path / str(side)
+        faces = read_archive(tmp_path / "some.zip", cache, labelled=False, side=side)
+        found.append(read_lids("some.zip", faces, tmp_path, cache, SHARED / "models"))
+        assert (cache / "some.lids.npz").is_file()
+        assert np.array_equal(read_lids("some.zip", faces, tmp_path, cache, tmp_path), found[-1])
+    eyes = template(128)[:2]
+    for one in found:
+        assert one.shape == (4, 2, 2, 9, 2)
+        assert np.abs(one.mean((2, 3)) - eyes).max() < 6
+    assert np.abs(found[0] - found[1]).max() < 1.5
 
 
 def test_without_labels_and_without_a_teacher_it_says_what_is_missing(tmp_path):

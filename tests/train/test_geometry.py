@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masquerade.faces.expression import MEASURES
-from masquerade.train.geometry import measured, upright
+from masquerade.train.geometry import lids, measured, upright
 
 
 def a_mesh(seed=0):
@@ -67,3 +67,13 @@ def test_what_a_face_does_is_measured_and_named(points, move, which, change):
     before, face = measure(a_mesh()), a_mesh()
     face[list(points), :2] += move
     assert measure(face)[which] - before[which] == pytest.approx(change, abs=2e-3)
+
+
+def test_lids_run_from_left_to_right_the_upper_above_the_lower():
+    lines = lids(a_mesh()[None].astype(np.float32))
+    assert lines.shape == (1, 2, 2, 9, 2)
+    left, right = lines[0]
+    for eye, (start, end) in ((left, (-45, -17)), (right, (17, 45))):
+        assert (eye[:, [0, -1], 0] == [start, end]).all()
+        assert (eye[0, 3:6, 1] < 0).all() and (eye[1, 3:6, 1] > 0).all()
+        assert (np.diff(eye[:, 3:6, 0], axis=1) > 0).all()

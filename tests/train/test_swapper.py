@@ -214,6 +214,37 @@ def test_what_the_generator_sees_is_the_veiled_face_and_what_it_is_measured_by_i
     assert float(losses["features"]) > 0.1 and float(losses["reconstruction"]) > 0.1
 
 
+def test_a_share_of_targets_has_its_eyes_shut():
+    rng = np.random.default_rng(1)
+    face = np.full((128, 128, 3), 120, np.uint8)
+    face[50:62, 36:48] = face[50:62, 80:92] = 255
+    along, height = np.linspace(-8, 8, 9), np.array([0, *[6] * 7, 0])
+    eyes = [[np.column_stack([x + along, 56 + way * height]) for way in (-1, 1)] for x in (42, 86)]
+    lids = np.repeat(np.array(eyes, np.float32)[None], 40, 0)
+    data = SwapperData(faces=[], validation="", blinking=0.5, jitter=False)
+    faces = FaceSet(np.repeat(face[None], 40, 0), np.full(40, -1))
+    made = SwapBatches([faces], unit(rng, 40), data, Schedule(epochs=1.0, batch=4), seed=1, lids=lids)
+    plain = [np.array_equal(target, face) for step in range(10) for target in made[step].targets.numpy()]
+    assert 0.3 < np.mean(plain) < 0.7
+
+
+def test_truncated_training_tells_the_network_what_the_product_does_and_asks_for_its_direction(place, monkeypatch):
+    recipe = read_recipe(place / "tiny.toml")
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"truncated": True})})
+    torch.manual_seed(0)
+    swapper = SwapperTraining(recipe, Compact(), [RECOGNISERS["driver"](place)], None)
+    told, asked = [], []
+    swapper.modules["generator"].register_forward_pre_hook(lambda _, given: told.append(given[1].clone()))
+    monkeypatch.setattr(
+        "masquerade.train.swapper.identity", lambda wanted, seen: asked.append(wanted.clone()) or (seen * 0).sum()
+    )
+    batch = batches()[0][0]
+    swapper.step(batch)
+    cosines = torch.nn.functional.cosine_similarity(told[0], batch.wanted)
+    assert (told[0].norm(dim=1) > 0.6).all() and (cosines > 0.7).all() and (cosines < 0.9999).all()
+    assert torch.allclose(asked[0], torch.nn.functional.normalize(told[0]))
+
+
 def test_batches_show_every_target_once_an_epoch_each_with_a_stranger():
     made, vectors = batches()
     assert len(made) == 20

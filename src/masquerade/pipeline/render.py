@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from masquerade.errors import PlanError
 from masquerade.identity import Remarks
@@ -22,8 +25,8 @@ from masquerade.pipeline.progress import Progress, silent
 from masquerade.pipeline.wearing import hindrance, worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
-from masquerade.swap.impose import Imposer, Outcome, Task
-from masquerade.types import Embedding, Face, Provenance, TrackedFace
+from masquerade.swap.impose import Imposer, Outcome, Shown, Task
+from masquerade.types import Embedding, Face, Pixels, Provenance, TrackedFace
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +189,26 @@ class Walk:
                 self.kept += 1
             else:
                 todo.append((person, tracked))
-        # Redaction comes last: what it covers, no swap beside it may bring back.
-        for tracked in self._swap(frame, todo):
+        rest, shown = self._swap(frame, todo)
+        supposed = [tracked for tracked in rest if tracked.provenance is not Provenance.DETECTED]
+        # Redaction comes last: what it covers, no swap beside it may bring back. But a face that nobody saw in this
+        # frame gives way to a fabricated one on a face that was seen: of whom is supposed there, nothing is left there.
+        faces = [(place, frame.read(place.x, place.y, *place.weight.shape[::-1])) for place in shown if supposed]
+        for tracked in supposed:
             self._replace(frame, tracked)
+        for place, pixels in faces:
+            _lay(frame, place, pixels)
+        for tracked in rest:
+            if tracked.provenance is Provenance.DETECTED:
+                self._replace(frame, tracked)
         for manual in self.plan.manual:
             if manual.holds(time):
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
 
-    def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> list[TrackedFace]:
-        """Swaps whom it can; returns the faces that are left to redact."""
+    def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> tuple[list[TrackedFace], list[Shown]]:
+        """Swaps whom it can; returns the faces that are left to redact, and where those lie that are not."""
         if self._wardrobe is None:
-            return [tracked for _, tracked in faces]
+            return [tracked for _, tracked in faces], []
         identities = self._wardrobe.identities
         worn, rest = [], []
         for person, tracked in faces:
@@ -209,14 +221,23 @@ class Walk:
                 rest.append(tracked)
         seeds = [frame.index * 1_000_003 + person.id for person, _ in worn]
         tasks = [Task(t.face, identities[p.id], seed) for (p, t), seed in zip(worn, seeds, strict=True)]
-        for (_, tracked), outcome in zip(worn, self._wardrobe.imposer.impose(frame, tasks), strict=True):
+        outcomes, shown = self._wardrobe.imposer.impose_and_show(frame, tasks)
+        for (_, tracked), outcome in zip(worn, outcomes, strict=True):
             self.outcomes[str(outcome)] += 1
             if outcome is Outcome.SWAPPED:
                 self.replaced[str(tracked.provenance)] += 1
             else:
                 rest.append(tracked)
-        return rest
+        return rest, [place for place in shown if place is not None]
 
     def _replace(self, frame: Frame, tracked: TrackedFace) -> None:
         self._replacer.replace(frame, tracked.face)
         self.replaced[str(tracked.provenance)] += 1
+
+
+def _lay(frame: Frame, place: Shown, pixels: Pixels) -> None:
+    """These pixels over what is there now, as much as the place is theirs."""
+    height, width = place.weight.shape
+    now = frame.read(place.x, place.y, width, height)
+    laid = now + place.weight[..., None] * (pixels.astype(np.float32) - now)
+    frame.write(place.x, place.y, cast("Pixels", laid.round().astype(now.dtype)))

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import EngineError, FaceError
-from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform
+from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform, warp
 from masquerade.faces.quality import INNER, contrast, frontality
-from masquerade.swap.base import Canvas, Guard, Swapped, Swapper
-from masquerade.swap.blend import blend, cut, face_mask, to_pixels
+from masquerade.swap.base import Canvas, Guard, Swapper
+from masquerade.swap.blend import Crop, Mask, blend, cut, face_mask, to_pixels
 from masquerade.swap.enlarge import Enlarger, enlarged_by
 from masquerade.types import Embedding, Face, Pixels
 
@@ -29,6 +29,8 @@ negated embedding finds the person, and the guard says no as often (docs/concept
 
 GUARD_SIDE = 112
 _BATCH = 8
+_RIM = 0.1
+"""Of the mask: the share of old pixels that a place which shows a new face may hold. Where it does, its weight is 0."""
 _AROUND = 4  # pixels about a crop that take part in smoothing it back into the picture
 
 
@@ -61,6 +63,30 @@ class Task:
     face: Face
     identity: Embedding
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a face that was written leaves nothing of the picture before.
+
+    Attributes:
+        x, y: of the first pixel.
+        weight: 1 there, 0 where old pixels shine through, between them for a few pixels; float32 (height, width).
+    """
+
+    x: int
+    y: int
+    weight: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What was asked for and what became of it, in the order of the tasks."""
+
+    tasks: Sequence[Task]
+    again: bool
+    outcomes: list[Outcome]
+    shown: list[Shown | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +142,15 @@ class Imposer:
         Returns:
             An outcome for each task.
         """
+        return self.impose_and_show(canvas, tasks, again=again)[0]
+
+    def impose_and_show(
+        self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True
+    ) -> tuple[list[Outcome], list[Shown | None]]:
+        """As `impose`; also where each face lies now, None where the outcome is not `SWAPPED`."""
         cuts = [self._cut(canvas, task.face) for task in tasks]
         outcomes = [found if isinstance(found, Outcome) else Outcome.FAILED for found in cuts]
+        job = _Job(tasks, again, outcomes, [None] * len(tasks))
         todo = [(i, found) for i, found in enumerate(cuts) if isinstance(found, _Cut)]
         for number, apart in enumerate(_rounds([found for _, found in todo])):
             for start in range(0, len(apart), _BATCH):
@@ -125,29 +158,22 @@ class Imposer:
                 if number:
                     # What a neighbour wears is what the swapper is to see beside the face: it draws that again.
                     some = [(i, self._as_it_is_now(canvas, old)) for i, old in some]
-                self._try(canvas, some, tasks, outcomes, again)
-        return outcomes
+                self._try(canvas, some, job)
+        return job.outcomes, job.shown
 
     def hides(self, originals: NDArray[np.uint8], swapped: NDArray[np.uint8]) -> bool:
         """Whether the guard no longer knows the person by averaging these pictures; see `Guard.gone_on_average`."""
         return self._guard.gone_on_average(originals, swapped)
 
-    def _try(
-        self,
-        canvas: Canvas,
-        some: Sequence[tuple[int, "_Cut"]],
-        tasks: Sequence[Task],
-        outcomes: list[Outcome],
-        again: bool,
-    ) -> None:
+    def _try(self, canvas: Canvas, some: Sequence[tuple[int, "_Cut"]], job: _Job) -> None:
         """One batch of faces that do not overlap, and again, a step farther away, whom the guard turns down."""
-        identities = np.stack([tasks[i].identity for i, _ in some])
-        self._wear(canvas, some, identities, tasks, outcomes)
-        left = [place for place, (i, _) in enumerate(some) if outcomes[i] is Outcome.RECOGNISED]
-        if left and again and self._encoder is not None:
+        identities = np.stack([job.tasks[i].identity for i, _ in some])
+        self._wear(canvas, some, identities, job)
+        left = [place for place, (i, _) in enumerate(some) if job.outcomes[i] is Outcome.RECOGNISED]
+        if left and job.again and self._encoder is not None:
             people = self._encoder.embed_crops(np.stack([some[place][1].before for place in left]))
             turned = turned_away(identities[left], people, AWAY)
-            self._wear(canvas, [some[place] for place in left], turned, tasks, outcomes)
+            self._wear(canvas, [some[place] for place in left], turned, job)
 
     def _as_it_is_now(self, canvas: Canvas, old: "_Cut") -> "_Cut":
         """The same place after others were written; the guard goes on comparing with the face as it was."""
@@ -156,21 +182,20 @@ class Imposer:
         return replace(old, pixels=pixels, crop=cut(pixels, old.matrix, self._swapper.side))
 
     def _wear(
-        self,
-        canvas: Canvas,
-        some: Sequence[tuple[int, "_Cut"]],
-        identities: NDArray[np.float32],
-        tasks: Sequence[Task],
-        outcomes: list[Outcome],
+        self, canvas: Canvas, some: Sequence[tuple[int, "_Cut"]], identities: NDArray[np.float32], job: _Job
     ) -> None:
-        """One batch; says in `outcomes` what became of each."""
+        """One batch; notes what became of each."""
         crops = np.stack([old.crop.transpose(2, 0, 1) for _, old in some])
         try:
             made = self._swapper.swap(crops, identities)
         except EngineError:
             return
         for place, (i, old) in enumerate(some):
-            outcomes[i] = self._write(canvas, old, made, place, tasks[i].seed)
+            mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
+            new = np.ascontiguousarray(made.crops[place].transpose(1, 2, 0))
+            job.outcomes[i] = self._write(canvas, old, new, mask, job.tasks[i].seed)
+            if job.outcomes[i] is Outcome.SWAPPED:
+                job.shown[i] = _shown(old, mask)
 
     def _cut(self, canvas: Canvas, face: Face) -> "_Cut | Outcome":
         if face.landmarks is None or face.box.width < SMALLEST:
@@ -198,9 +223,7 @@ class Imposer:
             return Outcome.DARK
         return _Cut(x1, y1, pixels, matrix, upright, cut(pixels, matrix, side), before)
 
-    def _write(self, canvas: Canvas, old: _Cut, made: Swapped, place: int, seed: int) -> Outcome:
-        mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
-        new = np.ascontiguousarray(made.crops[place].transpose(1, 2, 0))
+    def _write(self, canvas: Canvas, old: _Cut, new: Crop, mask: Mask, seed: int) -> Outcome:
         # Neighbours may overlap: what was written meanwhile stays.
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
@@ -213,6 +236,12 @@ class Imposer:
             return Outcome.RECOGNISED
         canvas.write(old.x, old.y, after)
         return Outcome.SWAPPED
+
+
+def _shown(old: _Cut, mask: Mask) -> Shown:
+    height, width = old.pixels.shape[:2]
+    alone = ((mask - (1 - _RIM)) / np.float32(_RIM)).clip(0, 1)
+    return Shown(old.x, old.y, warp(alone, invert(old.matrix), (width, height)))
 
 
 def guard_crop(picture: Pixels, face: Face) -> NDArray[np.uint8]:

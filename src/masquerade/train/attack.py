@@ -21,16 +21,12 @@ from torch.nn import functional
 from masquerade.audit.survey import Rate, rate
 from masquerade.audit.verification import threshold_at_far
 from masquerade.errors import InputError, WeightsError
-from masquerade.faces.embed import open_encoder
-from masquerade.identity.attributes import READER, Probe, coarse
-from masquerade.identity.bank import fit_distribution, open_bank
-from masquerade.identity.truncation import Truncator
+from masquerade.identity.bank import fit_distribution
 from masquerade.media.files import sha256
-from masquerade.models.cards import PACKAGED, cards, packaged_swapper
+from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.reconstruction import ADVERSARIES, Reconstructor
-from masquerade.swap.impose import GUARD_SIDE
 from masquerade.train import engine, processes
 from masquerade.train.anonymizer import Anonymizer
 from masquerade.train.data import SIDE, FaceSet, at_side, derived, inputs, map_batches, read_archive, whole_file
@@ -44,6 +40,7 @@ from masquerade.train.recipe import AttackLoss, AttackRecipe, Victim
 from masquerade.train.recognisers import DriverRecogniser, Recogniser
 from masquerade.train.swapper import RECOGNISERS, SwapBatches, Swaps, build_discriminator, teacher_embeddings
 from masquerade.train.teachers import TEACHERS, Embed
+from masquerade.train.truncated import Told
 from masquerade.train.views import View
 
 Vectors = NDArray[np.float32]
@@ -496,24 +493,8 @@ def build_anonymizer(recipe: AttackRecipe, victim: Victim, work: Path, swapper: 
     if victim.surrogate:
         surrogate = read_adversary(work / victim.surrogate, recipe)
         reconstruct = Reconstructor(surrogate, build_encoder()).requires_grad_(False)
-    told = _Told() if victim.truncated else None
+    told = Told() if victim.truncated else None
     return Anonymizer(victim.method, generator, victim.defences, reconstruct, told)
-
-
-class _Told:
-    """What the product tells the packaged swapper, of crops (n, 3, side, side) in [−1, 1] and identities (n, d)."""
-
-    def __init__(self) -> None:
-        swap = cards()[packaged_swapper() or ""].swap
-        assert swap is not None and swap.truncation is not None, "the package brings one that is truncated"
-        self._guard = open_encoder("guard", threads=1)
-        self._reader = Probe.load(READER, self._guard.sha256)
-        self._truncate = Truncator(open_bank(), swap.truncation)
-
-    def __call__(self, crops: Tensor, identities: Tensor) -> Tensor:
-        apparent = coarse(self._reader.scores(self._guard.embed_crops(at_side(pixels(crops), GUARD_SIDE))))
-        told = self._truncate(identities.cpu().numpy(), apparent)
-        return torch.from_numpy(told).to(identities.device)
 
 
 def _read(path: Path, network: str, **sizes: int) -> Generator:

@@ -72,6 +72,41 @@ def covered(face: Face, rng: np.random.Generator) -> tuple[Face, Face]:
     return _picture((face + (front - face) * soft).clip(0, 255).astype(np.uint8)), where
 
 
+def blinking(face: Face, lids: NDArray[np.float32], rng: np.random.Generator) -> Face:
+    """The same face with its eyes shut, or partly: there are hardly any in archives of photos that somebody kept.
+
+    The upper lid comes down over the eye, which stays as it is below; its skin is stretched from under the brow.
+
+    Args:
+        face: RGB uint8 (h, h, 3).
+        lids: as `geometry.lids` gives them, (2, 2, 9, 2), in pixels of a crop of 128.
+    """
+    closed = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1.0)
+    side = len(face)
+    y, x = np.indices((side, side)).astype(np.float32)
+    from_x, from_y = x.copy(), y.copy()
+    for eye in (lids + 0.5) * (side / SIDE) - 0.5:
+        corner, other = eye[:, 0].mean(0), eye[:, -1].mean(0)
+        width = float(np.linalg.norm(other - corner))
+        if width < 1:
+            continue
+        along = (other - corner) / width
+        down = np.array([-along[1], along[0]])
+        places = (x - corner[0]) * along[0] + (y - corner[1]) * along[1]
+        height = (x - corner[0]) * down[0] + (y - corner[1]) * down[1]
+        upper, lower = (
+            np.interp(places, (line - corner) @ along, (line - corner) @ down, left=0, right=0) for line in eye
+        )
+        # Below the lid's edge lie the lashes, and the mesh's eye is a little smaller than the real one.
+        edge = upper + closed * (np.maximum(lower - upper, 0) + 0.04 * width)
+        crease = upper - 0.3 * width
+        inside = (places > 0) & (places < width) & (height > crease) & (height < edge)
+        up = np.where(inside, (height - crease) / (edge - crease) * (upper - crease) + crease - height, 0)
+        from_x, from_y = from_x + up * down[0], from_y + up * down[1]
+    from_x, from_y = from_x.astype(np.float32), from_y.astype(np.float32)
+    return _picture(cv2.remap(face, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
 def low_resolution(face: Face, side: int) -> Face:
     """The face as a camera sees it that has only `side` pixels for it, brought back to its size."""
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from masquerade.errors import InputError, WeightsError
 from masquerade.train import engine
-from masquerade.train.data import FaceSet, whole_file
-from masquerade.train.geometry import measured, mesh
+from masquerade.train.data import SIDE, FaceSet, at_side, whole_file
+from masquerade.train.geometry import lids, measured, mesh
 
 Values = NDArray[np.float32]
 
@@ -82,6 +82,14 @@ def read_geometry(name: str, faces: FaceSet, data: Path, cache: Path, teachers: 
     return _of_kind("geometry", name, faces, data, cache, lambda some: _measured(teachers, some))
 
 
+def read_lids(name: str, faces: FaceSet, data: Path, cache: Path, teachers: Path) -> Values:
+    """`geometry.lids` of an archive's faces, in pixels of crops of 128; see `read_labels`."""
+    seen = at_side(faces.faces, SIDE) if faces.faces.shape[1] != SIDE else faces.faces
+    return _of_kind("lids", name, FaceSet(seen, faces.people), data, cache, lambda some: _lids(teachers, some)).reshape(
+        -1, 2, 2, 9, 2
+    )
+
+
 def _of_kind(
     kind: str, name: str, faces: FaceSet, data: Path, cache: Path, make: Callable[[NDArray[np.uint8]], Values]
 ) -> Values:
@@ -112,6 +120,11 @@ def _of_names(path: Path, names: list[str]) -> Values:
 def _measured(teachers: Path, faces: NDArray[np.uint8]) -> Values:
     look = mesh(teachers)
     return np.concatenate([measured(look(faces[i : i + 64])) for i in range(0, len(faces), 64)])
+
+
+def _lids(teachers: Path, faces: NDArray[np.uint8]) -> Values:
+    look = mesh(teachers)
+    return np.concatenate([lids(look(faces[i : i + 64])).reshape(-1, 72) for i in range(0, len(faces), 64)])
 
 
 @torch.no_grad()

@@ -27,6 +27,8 @@ _BRIDGE, _NOSE_ROOT, _CHIN = 168, 2, 152
 _LIP_TOP, _LIP_BOTTOM, _INNER_TOP, _INNER_BOTTOM = 0, 17, 13, 14
 _MOUTH = (61, 291)
 _LIDS = (((160, 144), (159, 145), (158, 153)), ((385, 380), (386, 374), (387, 373)))
+_UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (362, 398, 384, 385, 386, 387, 388, 466, 263))
+_LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (362, 382, 381, 380, 374, 373, 390, 249, 263))
 _INNER_BROWS, _OUTER_BROWS = ((55, 107), (285, 336)), ((63, 105), (293, 334))
 
 
@@ -50,6 +52,12 @@ def mesh(models: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         return np.asarray(found, np.float32)
 
     return look
+
+
+def lids(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where lids run, of meshes (n, 468, 3), from left to right: (n, 2 eyes, upper and lower, 9 points, x and y)."""
+    lines = np.array([_UPPER_LIDS, _LOWER_LIDS]).swapaxes(0, 1)
+    return points[:, lines, :2]
 
 
 def measured(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -135,6 +135,9 @@ class SwapperData(_Strict):
         covered: share of targets with something in front of the face, which has to stay.
         turned: how many more times an epoch holds a target whose yaw is above 25 degrees.
         narrow: how many more times it holds one whose eyes are nearly shut, or hidden by dark glasses.
+        blinking: share of targets whose eyes are shut, or partly, by `augment.blinking`.
+        truncated: whether the network is told identities as the product tells its swapper, with the target's apparent
+            age and sex held; what it is told, at length 1, is then who is to be recognised.
         veiled: share of targets that the network is shown at 8 to 16 pixels a side, so that it can stand behind the
             defence that does the same.
         jitter: whether crops move as if other landmarks had aligned them; not where a network is told where those are.
@@ -150,6 +153,8 @@ class SwapperData(_Strict):
     covered: Share = 0.0
     turned: NonNegativeInt = 0
     narrow: NonNegativeInt = 0
+    blinking: Share = 0.0
+    truncated: bool = False
     veiled: Share = 0.0
     jitter: bool = True
     people: NonNegativeInt = 0

@@ -27,7 +27,7 @@ from masquerade.nets.generators import GENERATORS
 from masquerade.nets.patches import PatchDiscriminator
 from masquerade.swap.defences import low_resolution
 from masquerade.train import engine
-from masquerade.train.augment import covered, poor
+from masquerade.train.augment import blinking, covered, poor
 from masquerade.train.conditions import conditions
 from masquerade.train.data import (
     INPUT,
@@ -42,7 +42,7 @@ from masquerade.train.data import (
     resized,
 )
 from masquerade.train.export import read_encoder, read_generator
-from masquerade.train.expression_labels import read_geometry
+from masquerade.train.expression_labels import read_geometry, read_lids
 from masquerade.train.grids import pixels, write_grid
 from masquerade.train.losses import adversarial, reconstruction
 from masquerade.train.losses.anonymity import repulsion
@@ -58,6 +58,7 @@ from masquerade.train.mesh import FaceMesh, convert
 from masquerade.train.recipe import Discriminator, Schedule, SwapperData, SwapperLoss, SwapperRecipe
 from masquerade.train.recognisers import DriverRecogniser, FeatureRecogniser, Recogniser
 from masquerade.train.teachers import both_ways, fr_feature, poses
+from masquerade.train.truncated import Told
 from masquerade.train.views import View
 
 _SHOWN = 48
@@ -139,8 +140,9 @@ class SwapBatches(Dataset[Swaps]):
         people: Numbered | None = None,
         yaws: Vectors | None = None,
         eyes: Vectors | None = None,
+        lids: Vectors | None = None,
     ) -> None:
-        self._sets, self._side, self._people = sets, side, people
+        self._sets, self._side, self._people, self._lids = sets, side, people, lids
         self._starts = np.cumsum([0, *(len(s) for s in sets)])
         self._embeddings = embeddings
         self._population: IdentityModel = fit_distribution(embeddings)
@@ -168,7 +170,7 @@ class SwapBatches(Dataset[Swaps]):
         else:
             numbers = rng.integers(len(self._people.rows), size=self._batch)
             wanted, given = self._people.vectors[numbers], one_hot(numbers, len(self._people.rows))
-        views = [self._view(self._face(row), rng) for row in rows]
+        views = [self._view(self._face(row, rng), rng) for row in rows]
         targets, front = np.stack([view for view, _ in views]), np.stack([front for _, front in views])
         seen = np.stack([veiled(target, rng) if rng.random() < self._data.veiled else target for target in targets])
         return Swaps(step, *map(torch.from_numpy, (targets, own, wanted, same, given, front, seen)))
@@ -183,9 +185,11 @@ class SwapBatches(Dataset[Swaps]):
             face = poor(face, rng)
         return face, front
 
-    def _face(self, row: int) -> NDArray[np.uint8]:
+    def _face(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         which = int(np.searchsorted(self._starts, row, "right")) - 1
         face: NDArray[np.uint8] = self._sets[which].faces[row - self._starts[which]]
+        if self._lids is not None and rng.random() < self._data.blinking:
+            return blinking(face, self._lids[row], rng)
         return face
 
     def _stranger(self, own: Vectors, rng: np.random.Generator) -> Vectors:
@@ -279,6 +283,7 @@ class SwapperTraining:
             for name, module in self.modules.items()
         }
         self._samples = samples
+        self._told = Told() if recipe.data.truncated else None
         self._done = 0
 
     def _placed(self, module: nn.Module) -> nn.Module:
@@ -288,6 +293,9 @@ class SwapperTraining:
         targets = _network_input(batch.targets.to(self._device, non_blocking=True))
         own, wanted, same, given, front, seen = (part.to(self._device, non_blocking=True) for part in batch[2:])
         generator, judge = self.modules["generator"], self.modules["discriminator"]
+        if self._told is not None:
+            given = self._told(targets, wanted)
+            wanted = functional.normalize(given)
         told = conditions(self._generator, len(targets), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
             made, mask = generator(_network_input(seen), given, **told)
@@ -503,6 +511,9 @@ def train_swapper(
     eyes = None
     if recipe.data.narrow:
         eyes = np.concatenate([eyes_of(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
+    lids = None
+    if recipe.data.blinking:
+        lids = np.concatenate([read_lids(n, s, data, cache, teachers) for n, s in zip(names, sets, strict=True)])
     validation = read_archive(data / recipe.data.validation, cache, labelled=True, side=side)
     torch.manual_seed(recipe.seed)
     generator = build_generator(recipe)
@@ -532,6 +543,7 @@ def train_swapper(
         people=people,
         yaws=yaws,
         eyes=eyes,
+        lids=lids,
     )
     averages = engine.fit(training, batches, recipe.schedule, work / recipe.name, seed=recipe.seed, workers=workers)
     return averages["generator"]
