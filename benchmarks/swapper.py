@@ -100,7 +100,7 @@ class Listener(Imposer):
 
     def impose_and_show(
         self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True
-    ) -> tuple[list[Outcome], list[Shown | None]]:
+    ) -> tuple[list[Outcome], list[Shown]]:
         outcomes, shown = self._imposer.impose_and_show(canvas, tasks, again=again)
         self.became.update({divmod(task.seed, _SEED): out for task, out in zip(tasks, outcomes, strict=True)})
         return outcomes, shown

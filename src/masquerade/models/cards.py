@@ -145,12 +145,14 @@ class Truncation(_Data):
 
     identity: Annotated[float, Field(gt=0, le=1)]
     """ψ: the share of the identity."""
-    age: float
+    directions: str | None = None
+    """A file beside the card, by `train.directions`: where age and sex lie; None if it is told neither."""
+    age: float = 0.0
     """Length by which a step of a whole score, a hundred years, moves what it is given."""
-    sex: float
+    sex: float = 0.0
     """The same of the step from a man's face to a woman's."""
-    middle: tuple[float, float]
-    """Scores of age and sex of the face that it draws when it is given nothing."""
+    middle: tuple[float, float] = (0.5, 0.5)
+    """Scores of age and sex of who need not be pushed either way."""
 
 
 class SwapSpec(_Data):

@@ -4,9 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
-
-import numpy as np
 
 from masquerade.errors import PlanError
 from masquerade.identity import Remarks
@@ -26,7 +23,7 @@ from masquerade.pipeline.wearing import hindrance, worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
 from masquerade.swap.impose import Imposer, Outcome, Shown, Task
-from masquerade.types import Embedding, Face, Pixels, Provenance, TrackedFace
+from masquerade.types import Embedding, Face, Provenance, TrackedFace
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +188,13 @@ class Walk:
                 todo.append((person, tracked))
         rest, shown = self._swap(frame, todo)
         supposed = [tracked for tracked in rest if tracked.provenance is not Provenance.DETECTED]
-        # Redaction comes last: what it covers, no swap beside it may bring back. But a face that nobody saw in this
-        # frame gives way to a fabricated one on a face that was seen: of whom is supposed there, nothing is left there.
-        faces = [(place, frame.read(place.x, place.y, *place.weight.shape[::-1])) for place in shown if supposed]
+        # Redaction comes last: what it covers, no swap beside it may bring back. But who was not seen in this frame
+        # gives way to a fabricated face on one that was, of which nothing but itself is laid upon the redaction.
+        worn = [(face, face.seen_on(frame)) for face in shown if supposed]
         for tracked in supposed:
             self._replace(frame, tracked)
-        for place, pixels in faces:
-            _lay(frame, place, pixels)
+        for face, was in worn:
+            face.upon(frame, was)
         for tracked in rest:
             if tracked.provenance is Provenance.DETECTED:
                 self._replace(frame, tracked)
@@ -206,7 +203,7 @@ class Walk:
                 self._replace(frame, TrackedFace(frame.index, Face(manual.box, 1.0), Provenance.MANUAL))
 
     def _swap(self, frame: Frame, faces: Sequence[tuple[Person, TrackedFace]]) -> tuple[list[TrackedFace], list[Shown]]:
-        """Swaps whom it can; returns the faces that are left to redact, and where those lie that are not."""
+        """Swaps whom it can; returns the faces that are left to redact, and those that are worn."""
         if self._wardrobe is None:
             return [tracked for _, tracked in faces], []
         identities = self._wardrobe.identities
@@ -228,16 +225,8 @@ class Walk:
                 self.replaced[str(tracked.provenance)] += 1
             else:
                 rest.append(tracked)
-        return rest, [place for place in shown if place is not None]
+        return rest, shown
 
     def _replace(self, frame: Frame, tracked: TrackedFace) -> None:
         self._replacer.replace(frame, tracked.face)
         self.replaced[str(tracked.provenance)] += 1
-
-
-def _lay(frame: Frame, place: Shown, pixels: Pixels) -> None:
-    """These pixels over what is there now, as much as the place is theirs."""
-    height, width = place.weight.shape
-    now = frame.read(place.x, place.y, width, height)
-    laid = now + place.weight[..., None] * (pixels.astype(np.float32) - now)
-    frame.write(place.x, place.y, cast("Pixels", laid.round().astype(now.dtype)))

@@ -10,7 +10,7 @@ from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
 from masquerade.identity.attributes import READER, Probe, coarse
-from masquerade.identity.truncation import Truncator, Vectors
+from masquerade.identity.truncation import Vectors
 from masquerade.models.cards import cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
 from masquerade.plan import Plan, Treatment
@@ -18,7 +18,7 @@ from masquerade.swap.defences import Defence, Defended
 from masquerade.swap.enlarge import open_enlarger
 from masquerade.swap.guard import EncoderGuard
 from masquerade.swap.impose import Imposer
-from masquerade.swap.neural import open_swapper, read_user_card
+from masquerade.swap.neural import open_swapper, read_user_card, truncator_of
 
 
 def usual_treatment() -> Treatment:
@@ -111,7 +111,7 @@ class Tailor:
         self.imposer = Imposer(behind, self.swapper.template, guard, follows, self.enlarger)
         self._guard = guard.encoder
         self._reader = Probe.load(READER, guard.encoder.sha256)
-        self._truncated = None if self.swapper.truncation is None else Truncator(self.bank, self.swapper.truncation)
+        self._truncated = truncator_of(swapper)
         self._defences = tuple(map(str, defences))
 
     def wardrobe(self, plan: Plan) -> Wardrobe:
@@ -131,7 +131,7 @@ class Tailor:
         Args:
             faces: of the bank.
             apparent: how old and how much like a woman's they are to look, from `apparent`, (2,) or (n, 2); None for
-                what they bring themselves.
+                any age and sex.
             truncated: as the swapper's card has it (`identity.truncation`); False gives them whole.
         """
         wanted = faces
@@ -150,4 +150,4 @@ class Tailor:
     @property
     def holds_attributes(self) -> bool:
         """Whether its faces are drawn as old, and as much like a man's or a woman's, as they are told to be."""
-        return self._truncated is not None
+        return self._truncated is not None and self._truncated.holds

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -29,8 +29,6 @@ negated embedding finds the person, and the guard says no as often (docs/concept
 
 GUARD_SIDE = 112
 _BATCH = 8
-_RIM = 0.1
-"""Of the mask: the share of old pixels that a place which shows a new face may hold. Where it does, its weight is 0."""
 _AROUND = 4  # pixels about a crop that take part in smoothing it back into the picture
 
 
@@ -67,26 +65,46 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Where a face that was written leaves nothing of the picture before.
+    """A face that was written.
 
     Attributes:
         x, y: of the first pixel.
-        weight: 1 there, 0 where old pixels shine through, between them for a few pixels; float32 (height, width).
+        before, after: the pixels there, (height, width, 3).
+        weight: how much of them is the new face, float32 (height, width), 0 to 1.
     """
 
     x: int
     y: int
+    before: Pixels
+    after: Pixels
     weight: Mask
+
+    def seen_on(self, canvas: Canvas) -> Pixels:
+        """What the canvas shows at its place."""
+        height, width = self.weight.shape
+        return canvas.read(self.x, self.y, width, height)
+
+    def upon(self, canvas: Canvas, was: Pixels) -> None:
+        """Lays the new face, and nothing that was about it, on what has changed since the canvas showed `was` there.
+
+        after = w · new + (1 − w) · before, so w · new + (1 − w) · now = after + (1 − w) · (now − before).
+        """
+        now = self.seen_on(canvas)
+        laid = self.after + (1 - self.weight[..., None]) * (now.astype(np.float32) - self.before)
+        changed = (now != was).any(axis=2, keepdims=True)
+        pixels = np.where(changed, laid.round().clip(0, np.iinfo(now.dtype).max), now)
+        canvas.write(self.x, self.y, cast("Pixels", pixels.astype(now.dtype)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What was asked for and what became of it, in the order of the tasks."""
+    """What was asked for and what became of it."""
 
     tasks: Sequence[Task]
     again: bool
     outcomes: list[Outcome]
-    shown: list[Shown | None]
+    shown: list[Shown]
+    """In the order in which they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +164,11 @@ class Imposer:
 
     def impose_and_show(
         self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True
-    ) -> tuple[list[Outcome], list[Shown | None]]:
-        """As `impose`; also where each face lies now, None where the outcome is not `SWAPPED`."""
+    ) -> tuple[list[Outcome], list[Shown]]:
+        """As `impose`; also the faces that were written, in that order."""
         cuts = [self._cut(canvas, task.face) for task in tasks]
         outcomes = [found if isinstance(found, Outcome) else Outcome.FAILED for found in cuts]
-        job = _Job(tasks, again, outcomes, [None] * len(tasks))
+        job = _Job(tasks, again, outcomes, [])
         todo = [(i, found) for i, found in enumerate(cuts) if isinstance(found, _Cut)]
         for number, apart in enumerate(_rounds([found for _, found in todo])):
             for start in range(0, len(apart), _BATCH):
@@ -193,9 +211,10 @@ class Imposer:
         for place, (i, old) in enumerate(some):
             mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
             new = np.ascontiguousarray(made.crops[place].transpose(1, 2, 0))
-            job.outcomes[i] = self._write(canvas, old, new, mask, job.tasks[i].seed)
-            if job.outcomes[i] is Outcome.SWAPPED:
-                job.shown[i] = _shown(old, mask)
+            written = self._write(canvas, old, new, mask, job.tasks[i].seed)
+            if isinstance(written, Shown):
+                job.shown.append(written)
+            job.outcomes[i] = Outcome.SWAPPED if isinstance(written, Shown) else written
 
     def _cut(self, canvas: Canvas, face: Face) -> "_Cut | Outcome":
         if face.landmarks is None or face.box.width < SMALLEST:
@@ -223,7 +242,7 @@ class Imposer:
             return Outcome.DARK
         return _Cut(x1, y1, pixels, matrix, upright, cut(pixels, matrix, side), before)
 
-    def _write(self, canvas: Canvas, old: _Cut, new: Crop, mask: Mask, seed: int) -> Outcome:
+    def _write(self, canvas: Canvas, old: _Cut, new: Crop, mask: Mask, seed: int) -> Shown | Outcome:
         # Neighbours may overlap: what was written meanwhile stays.
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
@@ -235,13 +254,7 @@ class Imposer:
         if not self._guard.gone(old.before[None], swapped[None])[0]:
             return Outcome.RECOGNISED
         canvas.write(old.x, old.y, after)
-        return Outcome.SWAPPED
-
-
-def _shown(old: _Cut, mask: Mask) -> Shown:
-    height, width = old.pixels.shape[:2]
-    alone = ((mask - (1 - _RIM)) / np.float32(_RIM)).clip(0, 1)
-    return Shown(old.x, old.y, warp(alone, invert(old.matrix), (width, height)))
+        return Shown(old.x, old.y, now, after, warp(mask, invert(old.matrix), (width, height)).clip(0, 1))
 
 
 def guard_crop(picture: Pixels, face: Face) -> NDArray[np.uint8]:

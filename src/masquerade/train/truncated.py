@@ -5,10 +5,9 @@ from torch import Tensor
 
 from masquerade.faces.embed import open_encoder
 from masquerade.identity.attributes import READER, Probe, coarse
-from masquerade.identity.bank import open_bank
-from masquerade.identity.truncation import Truncator
-from masquerade.models.cards import cards, packaged_swapper
+from masquerade.models.cards import packaged_swapper
 from masquerade.swap.impose import GUARD_SIDE
+from masquerade.swap.neural import truncator_of
 from masquerade.train.data import at_side
 from masquerade.train.grids import pixels
 
@@ -20,11 +19,11 @@ class Told:
     """
 
     def __init__(self) -> None:
-        swap = cards()[packaged_swapper() or ""].swap
-        assert swap is not None and swap.truncation is not None, "the package brings one that is truncated"
+        truncate = truncator_of(packaged_swapper() or "")
+        assert truncate is not None, "the package brings one that is truncated"
         self._guard = open_encoder("guard", threads=1)
         self._reader = Probe.load(READER, self._guard.sha256)
-        self._truncate = Truncator(open_bank(), swap.truncation)
+        self._truncate = truncate
 
     def __call__(self, crops: Tensor, identities: Tensor) -> Tensor:
         apparent = coarse(self._reader.scores(self._guard.embed_crops(at_side(pixels(crops), GUARD_SIDE))))
