@@ -4,7 +4,17 @@ import pytest
 
 from masquerade.errors import FaceError
 from masquerade.faces.align import align, estimate_similarity, template, transform
-from masquerade.swap.blend import blend, cut, face_mask, grained, matched, sharpened, to_pixels
+from masquerade.swap.blend import (
+    blend,
+    cut,
+    eye_masks,
+    face_mask,
+    grained,
+    matched,
+    natural_eyes,
+    sharpened,
+    to_pixels,
+)
 
 SIDE = 128
 
@@ -161,3 +171,36 @@ def test_a_soft_face_becomes_as_sharp_as_the_old_one_and_no_sharper():
     flat = np.zeros_like(old)
     np.testing.assert_array_equal(sharpened(flat, old, mask), flat)
     assert np.isfinite(sharpened(soft, old, np.zeros_like(mask))).all()
+
+
+def an_eyed_face(iris, white=(0.8, 0.8, 0.8), skin=(0.4, 0.1, -0.1)):
+    """A crop of one skin with two eyes, [−1, 1]."""
+    face = np.tile(np.array(skin, np.float32), (SIDE, SIDE, 1))
+    for x, y in template(SIDE)[:2].round().astype(int).tolist():
+        cv2.ellipse(face, (x, y), (9, 4), 0, 0, 360, white, -1)
+        cv2.circle(face, (x, y), 3, iris, -1)
+    return face
+
+
+def test_eyes_lose_colours_that_they_did_not_have_and_nothing_else_changes():
+    eyes = eye_masks(template(SIDE), SIDE)
+    old, new = an_eyed_face((-0.8, -0.85, -0.9)), an_eyed_face((0.1, -0.6, 0.4))
+    made = natural_eyes(new, old, eyes)
+    (x, y), (other, _) = template(SIDE)[:2].round().astype(int)
+    colour = np.ptp(made[y, [x, other]], axis=1)
+    assert np.ptp(new[y, x]) == pytest.approx(1.0) and colour.max() < 0.6
+    assert (made[y, [x, other]].mean(axis=1) < new[y, x].mean() - 0.1).all(), "as dark as they were, or nearly"
+    outside = np.maximum(*eyes) == 0
+    np.testing.assert_allclose(made[outside], new[outside], atol=1e-3)
+    assert outside.mean() > 0.9
+
+
+def test_eyes_that_are_as_the_old_ones_stay_and_pale_old_ones_make_no_pale_new_ones():
+    eyes = eye_masks(template(SIDE), SIDE)
+    old = an_eyed_face((-0.8, -0.85, -0.9))
+    np.testing.assert_allclose(natural_eyes(old, old, eyes), old, atol=0.02)
+    pale = an_eyed_face((0.2, 0.1, 0.0), skin=(0.3, 0.1, -0.1))
+    made = natural_eyes(old, pale, eyes)
+    x, y = template(SIDE)[0].round().astype(int)
+    assert made[y, x].mean() == pytest.approx(old[y, x].mean(), abs=0.05)
+    assert natural_eyes(old, pale, ()) is old

@@ -1,12 +1,13 @@
 """A swapped crop → back into the picture, without a seam. Pure functions.
 
-A swapper sees a face at its own side and says what the whole crop should look like. Four things stand between that
+A swapper sees a face at its own side and says what the whole crop should look like. Five things stand between that
 and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
-go over into each other at its edge (`matched`), the face must not be softer than the one before (`sharpened`), and it
-must not look smoother than what surrounds it, however large it is (`grained`).
+go over into each other at its edge (`matched`), the face must not be softer than the one before (`sharpened`), its
+eyes must not shine in colours that no eye has (`natural_eyes`), and it must not look smoother than what surrounds it,
+however large it is (`grained`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import cv2
@@ -35,6 +36,14 @@ _FINE = 1.25
 """Sigma of the Gaussian, in pixels of a crop of 128, that tells what a swapper draws too softly from the rest."""
 _SHARPEST = 1.0
 """By which share of itself that may be raised: beyond, edges begin to shine."""
+_EYE = (0.33, 0.175)
+"""Half the width and height of what belongs to an eye, in distances of the eyes."""
+_COLOURS = (2, 98)
+"""Percentiles between which an eye's colours lie, if single pixels are left out."""
+_TONES = (3, 97)
+"""The same of its lights and darks."""
+_DEEPEST = 1.7
+"""As many times these may be driven apart."""
 _GRADUALLY = 0.25
 """Of a face that is so much larger than the crop, all detail is `enlarge`'s; of smaller ones some."""
 _COARSEST = 0.03
@@ -65,6 +74,22 @@ def face_mask(template: NDArray[np.float32], side: int) -> Mask:
     # Beyond the crop there is nothing to show, so the mask fades out before its border wherever the face goes on.
     to_border = np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side)) / (_FEATHER * side)
     return _smooth(np.minimum(oval, np.minimum(to_border[None], to_border[:, None])))
+
+
+def eye_masks(template: NDArray[np.float32], side: int) -> tuple[Mask, Mask]:
+    """Where the eyes lie in a crop, each for itself: 1 inside a low ellipse, a soft edge, 0 around it.
+
+    Args:
+        template: (5, 2), pixels of the crop.
+        side: of the crop.
+    """
+    between = float(np.linalg.norm(template[1] - template[0]))
+    columns, rows = np.arange(side)[None], np.arange(side)[:, None]
+    left, right = (
+        ((1.25 - np.hypot((columns - x) / (_EYE[0] * between), (rows - y) / (_EYE[1] * between))) / 0.5).clip(0, 1)
+        for x, y in template[:2]
+    )
+    return left.astype(np.float32), right.astype(np.float32)
 
 
 def matched(new: Crop, old: Crop, mask: Mask) -> Crop:
@@ -110,6 +135,35 @@ def sharpened(new: Crop, old: Crop, mask: Mask) -> Crop:
     return raised
 
 
+def natural_eyes(new: Crop, old: Crop, eyes: Sequence[Mask]) -> Crop:
+    """The new face with eyes in colours that eyes have, and as deep: a swapper paints them too pale, or pink and green.
+
+    Ranges are taken over from the old eye, no pixel: its colours (Cr and Cb) bound the new one's, and the new one's
+    lights and darks are driven apart until they are as far from its middle as the old one's from its own.
+
+    Args:
+        new, old: the crop after and before.
+        eyes: `eye_masks`.
+    """
+    if not eyes:
+        return new
+    now, then = (cv2.cvtColor((crop + 1) / 2, cv2.COLOR_RGB2YCrCb).astype(np.float32) for crop in (new, old))
+    for eye in eyes:
+        inside = eye > 0.5
+        for channel in (1, 2):
+            low, high = np.percentile(then[..., channel][inside], _COLOURS)
+            now[..., channel] += eye * (now[..., channel].clip(low, high) - now[..., channel])
+        tones = now[..., 0]
+        (dark, middle, bright), (was_dark, was_middle, was_bright) = (
+            np.percentile(crop[..., 0][inside], (_TONES[0], 50, _TONES[1])) for crop in (now, then)
+        )
+        deeper = (was_middle - was_dark) / max(middle - dark, 1e-3)
+        lighter = (was_bright - was_middle) / max(bright - middle, 1e-3)
+        times = np.where(tones < middle, deeper, lighter).clip(1, _DEEPEST).astype(np.float32)
+        now[..., 0] += eye * (times - 1) * (tones - np.float32(middle))
+    return np.asarray(cv2.cvtColor(now, cv2.COLOR_YCrCb2RGB) * 2 - 1, np.float32).clip(-1, 1)
+
+
 def blend(
     picture: Pixels,
     new: Crop,
@@ -117,6 +171,7 @@ def blend(
     mask: Mask,
     *,
     old: Crop | None = None,
+    eyes: Sequence[Mask] = (),
     seed: int = 0,
     enlarge: Callable[[Crop], Crop] | None = None,
 ) -> Pixels:
@@ -128,6 +183,7 @@ def blend(
         matrix: maps the picture's pixels to the crop's.
         mask: `face_mask`, or that times the swapper's own.
         old: what the swapper was given; taken from the picture if not at hand.
+        eyes: `eye_masks`; without them eyes stay as they were made.
         seed: of the grain, so that the same picture is always finished alike.
         enlarge: draws a crop at twice its side, where the face is larger than the crop; None for mere interpolation.
 
@@ -141,7 +197,7 @@ def blend(
         raise FaceError(f"a new face is float32 and as large as its mask, not {new.dtype} {new.shape} for {mask.shape}")
     if old is None:
         old = cut(picture, matrix, len(mask))
-    finished = sharpened(matched(new, old, mask), old, mask)
+    finished = natural_eyes(sharpened(matched(new, old, mask), old, mask), old, eyes)
     finer, matrix, mask = _at_least_as_fine(finished, matrix, mask, enlarge)
     finished = (finer + np.float32(1)) / np.float32(2)
     crop = (finished.clip(0, 1) * np.float32(np.iinfo(picture.dtype).max)).round().astype(picture.dtype)

@@ -13,7 +13,7 @@ from masquerade.errors import EngineError, FaceError
 from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform, warp
 from masquerade.faces.quality import INNER, contrast, frontality
 from masquerade.swap.base import Canvas, Guard, Swapper
-from masquerade.swap.blend import Crop, Mask, blend, cut, face_mask, to_pixels
+from masquerade.swap.blend import Crop, Mask, blend, cut, eye_masks, face_mask, to_pixels
 from masquerade.swap.enlarge import Enlarger, enlarged_by
 from masquerade.types import Embedding, Face, Pixels
 
@@ -147,7 +147,7 @@ class Imposer:
     ) -> None:
         self._swapper, self._template, self._guard, self._encoder = swapper, template, guard, encoder
         self._enlarge = None if enlarger is None else enlarged_by(enlarger)
-        self._mask = face_mask(template, swapper.side)
+        self._mask, self._eyes = face_mask(template, swapper.side), eye_masks(template, swapper.side)
 
     def impose(self, canvas: Canvas, tasks: Sequence[Task], *, again: bool = True) -> list[Outcome]:
         """Swaps the faces of one picture.
@@ -247,7 +247,7 @@ class Imposer:
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
         try:
-            after = blend(now, new, old.matrix, mask, old=old.crop, seed=seed, enlarge=self._enlarge)
+            after = blend(now, new, old.matrix, mask, old=old.crop, eyes=self._eyes, seed=seed, enlarge=self._enlarge)
         except EngineError:
             return Outcome.FAILED
         swapped = to_pixels(cut(after, old.upright, GUARD_SIDE))
