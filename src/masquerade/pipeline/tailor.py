@@ -10,15 +10,16 @@ from masquerade.errors import OptionError
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
 from masquerade.identity.attributes import READER, Probe, coarse
-from masquerade.identity.truncation import Vectors
-from masquerade.models.cards import cards, packaged_swapper
+from masquerade.identity.truncation import Truncator, Vectors, load_directions
+from masquerade.media.files import sha256
+from masquerade.models.cards import PACKAGED, cards, packaged_swapper
 from masquerade.pipeline.render import Wardrobe
 from masquerade.plan import Plan, Treatment
 from masquerade.swap.defences import Defence, Defended
 from masquerade.swap.enlarge import open_enlarger
 from masquerade.swap.guard import EncoderGuard
 from masquerade.swap.impose import Imposer
-from masquerade.swap.neural import open_swapper, read_user_card, truncator_of
+from masquerade.swap.neural import model_of, open_swapper, read_user_card
 
 
 def usual_treatment() -> Treatment:
@@ -60,6 +61,24 @@ def tailor_for(treatment: Treatment, asked: str | None, defences: Sequence[Defen
             f"--method {treatment.method} makes no faces to defend", hint="Leave --defence out, or choose --method swap"
         )
     return None
+
+
+def truncator_of(swapper: str | Path) -> Truncator | None:
+    """What a swapper is told of an identity, as its card says; None if all of it.
+
+    Raises:
+        OptionError: there is no such swapper.
+        WeightsError: its directions of age and sex are missing, or another swapper's.
+    """
+    card = cards().get(str(swapper))
+    spec = read_user_card(Path(swapper)).swap if card is None else card.swap
+    amount = None if spec is None else spec.truncation
+    if amount is None:
+        return None
+    if amount.directions is None:
+        return Truncator(amount)
+    folder = Path(swapper).parent if card is None else PACKAGED
+    return Truncator(amount, load_directions(folder / amount.directions, sha256(model_of(swapper))))
 
 
 class Tailor:

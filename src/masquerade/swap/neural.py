@@ -38,7 +38,6 @@ from masquerade.faces.align import template
 from masquerade.swap.base import Swapped
 
 if TYPE_CHECKING:
-    from masquerade.identity.truncation import Truncator
     from masquerade.models.cards import InputSpec, SwapAlignment, SwapSpec, UserSwapper
     from masquerade.models.runtime import Engine, Session
 
@@ -223,24 +222,6 @@ def model_of(name_or_card: str | Path, *, accept_noncommercial: bool = False) ->
     if card is None:
         return Path(name_or_card).parent / read_user_card(Path(name_or_card)).file
     return fetch(card, accept_noncommercial=accept_noncommercial or card.source.kind == "packaged")
-
-
-def truncator_of(name_or_card: str | Path) -> "Truncator | None":
-    """What a swapper is told of an identity, as its card says; None if all of it. Errors as for `open_swapper`."""
-    from masquerade.identity.truncation import Truncator, load_directions  # noqa: PLC0415 - only for who truncates
-    from masquerade.media.files import sha256  # noqa: PLC0415 - as above
-    from masquerade.models.cards import PACKAGED, cards  # noqa: PLC0415 - pydantic takes a while to load
-
-    card = cards().get(str(name_or_card))
-    spec = read_user_card(Path(name_or_card)).swap if card is None else card.swap
-    amount = None if spec is None else spec.truncation
-    if amount is None:
-        return None
-    if amount.directions is None:
-        return Truncator(amount)
-    folder = Path(name_or_card).parent if card is None else PACKAGED
-    swapper = sha256(model_of(name_or_card)) if card is None else card.sha256
-    return Truncator(amount, load_directions(folder / amount.directions, swapper))
 
 
 def read_user_card(path: Path) -> "UserSwapper":

@@ -6,8 +6,8 @@ from torch import Tensor
 from masquerade.faces.embed import open_encoder
 from masquerade.identity.attributes import READER, Probe, coarse
 from masquerade.models.cards import packaged_swapper
+from masquerade.pipeline.tailor import truncator_of
 from masquerade.swap.impose import GUARD_SIDE
-from masquerade.swap.neural import truncator_of
 from masquerade.train.data import at_side
 from masquerade.train.grids import pixels
 
