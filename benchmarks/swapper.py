@@ -486,7 +486,8 @@ def anonymized(source: Path, output: Path, tailor: Tailor, detector: Detector) -
     """What `masquerade anonymize` does, with an ear at the imposer."""
     director = Director(Wishes(policy=Policy.PER_VIDEO), detector, encoder=tailor.encoder, bank=tailor.bank)
     start = time.perf_counter()
-    plan = refine(source, analyze(source, detector, cast=director.cast, encoder=tailor.encoder), detector)
+    plan = analyze(source, detector, cast=director.cast, encoder=tailor.encoder)
+    plan = refine(source, plan, detector, tailor.aligner)
     plan = fit(source, plan, tailor, director)
     wardrobe = tailor.wardrobe(plan)
     listener = Listener(wardrobe.imposer)

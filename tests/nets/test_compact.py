@@ -3,7 +3,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masquerade.nets.compact import AdaIN, Compact  # noqa: E402
-from masquerade.nets.discriminator import CompactDiscriminator  # noqa: E402
+from masquerade.nets.discriminator import CompactDiscriminator, FeatureDiscriminator  # noqa: E402
 from masquerade.nets.summary import build, multiply_adds, parameters  # noqa: E402
 from tests.nets.generators import (  # noqa: E402
     check_export,
@@ -74,3 +74,36 @@ def test_the_discriminator_learns_to_tell_two_kinds_of_pictures_apart():
         torch.nn.functional.softplus(torch.cat([judge(smooth)[-1], -judge(rough)[-1]])).mean().backward()
         optimizer.step()
     assert float(judge(rough)[-1].min()) > float(judge(smooth)[-1].max())
+
+
+def test_eyes_and_mouth_are_judged_on_their_own():
+    torch.manual_seed(4)
+    judge = FeatureDiscriminator(CompactDiscriminator(widths=(8, 8, 16, 16)), side=128).eval()
+    crops = torch.rand(2, 3, 128, 128)
+    face, eyes, mouth = judge(crops)
+    assert len(face) == 6
+    assert len(eyes) == len(mouth) == 1
+    assert eyes[0].shape[:2] == (2, 2)
+
+    def changed(rows, columns):
+        other = crops.clone()
+        other[1, :, rows, columns] = 0
+        _, new_eyes, new_mouth = judge(other)
+        assert torch.equal(new_eyes[0][0], eyes[0][0])
+        assert torch.equal(new_mouth[0][0], mouth[0][0])
+        return [
+            not torch.equal(a, b)
+            for a, b in (
+                (new_eyes[0][1, 0], eyes[0][1, 0]),
+                (new_eyes[0][1, 1], eyes[0][1, 1]),
+                (new_mouth[0][1], mouth[0][1]),
+            )
+        ]
+
+    assert changed(slice(55, 62), slice(40, 48)) == [True, False, False]
+    assert changed(slice(55, 62), slice(80, 88)) == [False, True, False]
+    assert changed(slice(102, 108), slice(60, 68)) == [False, False, True]
+    assert changed(slice(0, 20), slice(0, 20)) == [False, False, False]
+    # One judge has both eyes: a mirrored face is judged the other way round.
+    mirrored = judge(crops.flip(3))[1][0]
+    torch.testing.assert_close(mirrored.flip(1), eyes[0], atol=0.2, rtol=0)

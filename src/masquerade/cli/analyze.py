@@ -65,7 +65,7 @@ def analyze_command(
     with common.bar(quiet or as_json) as progress:
         plan = analyze(source, finder, treatment=treatment, scope=scope, progress=progress, **asked)
         if tailor and director:
-            plan = refine(source, plan, finder, progress=progress)
+            plan = refine(source, plan, finder, tailor.aligner, progress=progress)
             plan = fit(source, plan, tailor, director, progress=progress)
     with atomic_output(target, inputs=[source]) as temporary:
         temporary.write_text(plan.dumps(), encoding="utf-8")

@@ -23,12 +23,14 @@ def train(
     """Train the network of a recipe, on a GPU if there is one. Run it again to go on where it was stopped."""
     # Torch is heavy and an extra: only this command needs it.
     from masquerade.train import processes  # noqa: PLC0415
+    from masquerade.train.aligner import train_aligner  # noqa: PLC0415
     from masquerade.train.attack import train_attack  # noqa: PLC0415
     from masquerade.train.encoder import train_encoder  # noqa: PLC0415
     from masquerade.train.expression import train_expression  # noqa: PLC0415
     from masquerade.train.expression_ablation import train_affectnet  # noqa: PLC0415
     from masquerade.train.recipe import (  # noqa: PLC0415
         AffectNetRecipe,
+        AlignerRecipe,
         AttackRecipe,
         EncoderRecipe,
         ExpressionRecipe,
@@ -48,6 +50,8 @@ def train(
             train_affectnet(read, data=data, work=work, workers=workers)
         elif isinstance(read, UpscalerRecipe):
             train_upscaler(read, data=data, work=work, workers=workers, start=start)
+        elif isinstance(read, AlignerRecipe):
+            train_aligner(read, data=data, work=work, workers=workers)
         elif isinstance(read, AttackRecipe):
             train_attack(read, data=data, teachers=teachers, work=work, workers=workers, start=start, swapper=swapper)
         else:

@@ -181,7 +181,7 @@ class WeightCard(Asset):
     """A network's weights."""
 
     type: Literal["weights"]
-    task: Literal["detect", "embed", "landmarks", "expression", "pose", "gaze", "swap", "enlarge"]
+    task: Literal["detect", "embed", "landmarks", "expression", "pose", "gaze", "swap", "enlarge", "align"]
     training_data: str
     input: InputSpec
     limits: str

@@ -100,7 +100,7 @@ def anonymize(
             job.source, detector, treatment=settings.treatment, scope=settings.scope, progress=progress, **asked
         )
         if tailor and director:
-            plan = refine(job.source, plan, detector, progress=progress)
+            plan = refine(job.source, plan, detector, tailor.aligner, progress=progress)
             plan = fit(job.source, plan, tailor, director, progress=progress)
         report = render(
             job.source,

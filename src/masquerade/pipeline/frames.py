@@ -63,7 +63,8 @@ class Anonymizer:
             self._detector = open_detector()
         frame = StillFrame(_checked(image))
         faces = detect_everywhere(self._detector, frame.thumbnail(frame.width, frame.height), turned=True)
-        return [face for face in faces if face.score >= START_SCORE]
+        faces = [face for face in faces if face.score >= START_SCORE]
+        return faces if self._tailor is None else self._tailor.aligner.settle_faces(frame, faces)
 
     def __call__(
         self,

@@ -6,7 +6,7 @@ supposed, and a swap leaves it to redaction.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
 
+from masquerade.faces.aligner import Aligner
 from masquerade.faces.detect import Detector, detect_in_windows
 from masquerade.faces.detect.boxes import iou_matrix
 from masquerade.identity.tracker import KEEP_SCORE
-from masquerade.media import open_video
+from masquerade.media import open_image, open_video
 from masquerade.pipeline.overlap import DECODE_AHEAD, ahead
 from masquerade.pipeline.progress import Progress, silent
 from masquerade.plan import Person, Plan
@@ -36,13 +37,17 @@ _FRAMES = 5
 """As many lie on one parabola."""
 
 
-def refine(path: Path, plan: Plan, detector: Detector, *, progress: Progress = silent) -> Plan:
-    """Looks for every supposed face of a video in its own frame, and takes the tremble out of all landmarks.
+def refine(
+    path: Path, plan: Plan, detector: Detector, aligner: Aligner | None = None, *, progress: Progress = silent
+) -> Plan:
+    """Looks for every supposed face of a video in its own frame, aligns all that were seen, and takes the tremble out
+    of their landmarks.
 
     Args:
-        path: the video the Plan was made for. A photo's Plan comes back as it is.
+        path: the file the Plan was made for. Of a photo, where nothing is supposed, faces are only aligned.
         plan: from `analyze`.
         detector: the one that made the Plan.
+        aligner: says how faces lie; without one, landmarks are the detector's.
         progress: told of every frame.
 
     Returns:
@@ -50,28 +55,35 @@ def refine(path: Path, plan: Plan, detector: Detector, *, progress: Progress = s
 
     Raises:
         InputError: the file cannot be read to its end.
+        EngineError: a network failed.
     """
-    if plan.source.kind == "image":
-        return plan
     wanted: dict[int, list[tuple[int, TrackedFace]]] = defaultdict(list)
-    seen: dict[int, list[Face]] = defaultdict(list)
+    seen: dict[int, dict[int, Face]] = defaultdict(dict)
     for person in plan.people:
         for tracked in person.faces:
             if tracked.provenance is Provenance.DETECTED:
-                seen[tracked.frame].append(tracked.face)
+                seen[tracked.frame][person.id] = tracked.face
             # Without landmarks it may be in several places, and what is found in one says nothing of the others.
             elif tracked.provenance is not Provenance.MANUAL and tracked.face.landmarks is not None:
                 wanted[tracked.frame].append((person.id, tracked))
     found: dict[tuple[int, int], Face] = {}
+    if plan.source.kind == "image":
+        if aligner is not None:
+            settled = aligner.settle_faces(open_image(path).frame, list(seen[0].values()))
+            found = {(owner, 0): face for owner, face in zip(seen[0], settled, strict=True)}
+        return plan.model_copy(update={"people": tuple(_with(person, found) for person in plan.people)})
     with open_video(path) as reader:
         for done, frame in enumerate(ahead(reader, DECODE_AHEAD), start=1):
+            here = seen[frame.index]
             if supposed := wanted.get(frame.index):
                 windows = [tracked.face.box.scaled(_WINDOW) for _, tracked in supposed]
                 faces = [f for f in detect_in_windows(detector, frame, windows) if f.score >= KEEP_SCORE]
-                for (owner, tracked), face in _matched(supposed, seen[frame.index], faces):
-                    found[owner, tracked.frame] = face
+                here = here | {owner: face for (owner, _), face in _matched(supposed, list(here.values()), faces)}
+            if aligner is not None:
+                here = dict(zip(here, aligner.settle_faces(frame, list(here.values())), strict=True))
+            found |= {(owner, frame.index): face for owner, face in here.items()}
             progress("refine", done, plan.source.frames)
-    people = tuple(_refined(person, found) for person in plan.people)
+    people = tuple(_steady(_with(person, found)) for person in plan.people)
     return plan.model_copy(update={"people": people})
 
 
@@ -94,11 +106,23 @@ def _matched(
             yield supposed[row], faces[column]
 
 
-def _refined(person: Person, found: dict[tuple[int, int], Face]) -> Person:
-    faces: list[TrackedFace] = [
-        TrackedFace(t.frame, found[person.id, t.frame], Provenance.DETECTED) if (person.id, t.frame) in found else t
-        for t in person.faces
-    ]
+def _with(person: Person, found: Mapping[tuple[int, int], Face]) -> Person:
+    """The same person, with the faces (id, frame) that were seen."""
+    return person.model_copy(
+        update={
+            "faces": tuple(
+                TrackedFace(t.frame, found[person.id, t.frame], Provenance.DETECTED)
+                if (person.id, t.frame) in found
+                else t
+                for t in person.faces
+            )
+        }
+    )
+
+
+def _steady(person: Person) -> Person:
+    """The same person without the tremble of landmarks."""
+    faces = list(person.faces)
     for start, end in _runs(faces):
         points = np.array([faces[i].face.landmarks for i in range(start, end)], np.float64)
         for i, smooth in zip(range(start, end), steadied(points).astype(np.float32), strict=True):

@@ -1,4 +1,4 @@
-"""All that a swap needs, opened once for many files: swapper, its encoder, fabricated identities, and the guard."""
+"""All that a swap needs, opened once for many files: swapper, its encoder, fabricated identities, aligner, guard."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masquerade.errors import OptionError
+from masquerade.faces.aligner import open_aligner
 from masquerade.faces.embed import open_encoder
 from masquerade.identity import open_bank, resolve
 from masquerade.identity.attributes import READER, Probe, coarse
@@ -93,6 +94,7 @@ class Tailor:
         swapper: makes the faces.
         encoder: the one whose identities the swapper follows; people are tracked, and their faces chosen, by it.
         bank: of fabricated identities, the only ones that it will be given.
+        aligner: says how faces lie, so that the swapper sees them as it learnt to.
         enlarger: draws the detail of faces that are larger than its crops; None for a user's own swapper.
         imposer: puts faces on pictures, each only after the guard has seen it.
 
@@ -126,6 +128,7 @@ class Tailor:
         follows = self.encoder if self.swapper.answers == "swap" else None
         # It was shown faces as soft as the package's own swapper draws them.
         packaged = open_enlarger() if str(swapper) == packaged_swapper() else None
+        self.aligner = open_aligner()
         self.enlarger = packaged if packaged is not None and packaged.side == self.swapper.side else None
         self.imposer = Imposer(behind, self.swapper.template, guard, follows, self.enlarger)
         self._guard = guard.encoder

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import FaceError
-from masquerade.faces.align import estimate_similarity, invert, template, transform, warp
+from masquerade.faces.align import estimate_similarity, template
+from masquerade.faces.aligner import crop_around
 from masquerade.faces.quality import quality
 from masquerade.media import Frame
 from masquerade.types import Face, Points
@@ -22,7 +23,6 @@ _DOUBTED, _BELIEVED = 0.3, 0.7
 """Detector's scores: at most the first tell nothing (backs of heads resemble each other), from the second on all."""
 
 _SIDE = 112
-_MARGIN = 4  # pixels of the picture around a crop, for what smoothing and interpolation need
 
 
 def whose(encoder: "Encoder", frame: Frame, faces: Sequence[Face]) -> tuple[NDArray[np.float32], list[float]]:
@@ -60,15 +60,4 @@ def _crop(frame: Frame, landmarks: Points) -> NDArray[np.uint8] | None:
         matrix = estimate_similarity(landmarks, template(_SIDE))
     except FaceError:
         return None
-    end = _SIDE - 1
-    corners = transform([[0, 0], [end, 0], [end, end], [0, end]], invert(matrix))
-    size = np.array([frame.width, frame.height])
-    x, y = np.clip(np.floor(corners.min(axis=0)) - _MARGIN, 0, size).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + _MARGIN, 0, size).astype(int).tolist()
-    if x >= right or y >= bottom:
-        return None
-    pixels = frame.read(x, y, right - x, bottom - y)
-    eight = np.asarray(pixels if pixels.dtype == np.uint8 else pixels // 257, np.uint8)
-    here = matrix.copy()
-    here[:, 2] += matrix[:, :2] @ (x, y)
-    return warp(eight, here, (_SIDE, _SIDE))
+    return crop_around(frame, matrix, _SIDE)

@@ -43,6 +43,11 @@ def poor(face: Face, rng: np.random.Generator) -> Face:
     return face
 
 
+def lit(face: Face, rng: np.random.Generator) -> Face:
+    """The same view in other light: darker or brighter, flatter or harder, of another colour."""
+    return _light(face, rng)
+
+
 def covered(face: Face, rng: np.random.Generator) -> tuple[Face, Face]:
     """Something in front of a face (h, h, 3): a hand, a cup, a microphone, a bar; up to a fifth of the picture.
 

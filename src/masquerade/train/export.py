@@ -20,6 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from masquerade.errors import WeightsError
+from masquerade.nets import aligner
+from masquerade.nets.aligner import Aligner
 from masquerade.nets.base import Generator, to_onnx
 from masquerade.nets.encoder import ENCODERS, GRID, Driver, Guard, Residual
 from masquerade.nets.generators import GENERATORS
@@ -177,19 +179,29 @@ def halve(model: onnx.ModelProto, names: Collection[str]) -> None:
 
 def export_upscaler(network: Upscaler, path: Path) -> None:
     """Write an upscaler as ONNX: `crop` (n, 3, 128, 128) float32 RGB in [−1, 1] → `large` (n, 3, 256, 256)."""
+    _export_traced(network, path, SIDE, "large")
+
+
+def export_aligner(network: Aligner, path: Path) -> None:
+    """Write an aligner as ONNX: `crop` (n, 3, 64, 64) float32 RGB in [−1, 1] → `moved` (n, 4)."""
+    _export_traced(network, path, aligner.SIDE, "moved")
+
+
+def _export_traced(network: nn.Module, path: Path, side: int, output: str) -> None:
+    """A network from crops to something else, its weights stored as float16."""
     file: Any = io.BytesIO()  # taken, though not declared
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own age
         torch.onnx.export(
             copy.deepcopy(network).eval(),
-            (torch.zeros(2, 3, SIDE, SIDE),),
+            (torch.zeros(2, 3, side, side),),
             file,
             dynamo=False,
             opset_version=OPSET,
             do_constant_folding=False,  # it would rename weights
             input_names=["crop"],
-            output_names=["large"],
-            dynamic_axes={name: {0: "n"} for name in ("crop", "large")},
+            output_names=[output],
+            dynamic_axes={name: {0: "n"} for name in ("crop", output)},
         )
     model = onnx.load_from_string(file.getvalue())
     halve(model, network.state_dict().keys())
@@ -217,6 +229,13 @@ def read_upscaler(path: Path) -> Upscaler:
 def averaged_upscaler(checkpoint: Path) -> Upscaler:
     """The upscaler with the averaged weights of a run's checkpoint, ready to use."""
     network = Upscaler()
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averages"]["network"])
+    return network.eval()
+
+
+def averaged_aligner(checkpoint: Path) -> Aligner:
+    """The aligner with the averaged weights of a run's checkpoint, ready to use."""
+    network = Aligner()
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averages"]["network"])
     return network.eval()
 
@@ -337,7 +356,7 @@ class _Graph:
 
 
 def export(
-    network: Annotated[str, typer.Argument(help="driver, guard, upscaler, or a generator such as compact.")],
+    network: Annotated[str, typer.Argument(help="driver, guard, upscaler, aligner, or a generator such as compact.")],
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run.")],
     output: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     side: Annotated[int | None, typer.Option(help="A generator's, if the recipe names one.")] = None,
@@ -349,6 +368,8 @@ def export(
         export_encoder(averaged_encoder(checkpoint, network), output)
     elif network == "upscaler":
         export_upscaler(averaged_upscaler(checkpoint), output)
+    elif network == "aligner":
+        export_aligner(averaged_aligner(checkpoint), output)
     else:
         sizes = {name: size for name, size in (("side", side), ("width", width)) if size is not None}
         export_generator(averaged_generator(checkpoint, network, **sizes), output, weights)

@@ -132,6 +132,7 @@ class SwapperData(_Strict):
             a bank's members are.
         same: share of a batch in which the target is its own source and must come out as it went in.
         poor: share of targets as a poor camera shows them.
+        lit: share of targets in other light than they were taken in.
         covered: share of targets with something in front of the face, which has to stay.
         turned: how many more times an epoch holds a target whose yaw is above 25 degrees.
         narrow: how many more times it holds one whose eyes are nearly shut, or hidden by dark glasses.
@@ -150,6 +151,7 @@ class SwapperData(_Strict):
     fabricated: Share = 0.4
     same: Share = 0.2
     poor: Share = 0.0
+    lit: Share = 0.0
     covered: Share = 0.0
     turned: NonNegativeInt = 0
     narrow: NonNegativeInt = 0
@@ -165,13 +167,17 @@ class Discriminator(_Strict):
 
     Attributes:
         kind: compact and patches judge overlapping patches, facedancer the whole face.
+        features: whether a compact one has judges beside it that see eyes and mouth alone.
         scales: at how many sizes patches are judged.
         width: channels of the first layer.
+        ahead: steps in which it learns alone, for a run that begins with exported weights, which bring no judge.
     """
 
     kind: Literal["compact", "patches", "facedancer"] = "compact"
+    features: bool = False
     scales: PositiveInt = 1
     width: PositiveInt = 64
+    ahead: NonNegativeInt = 0
 
 
 class SwapperLoss(_Strict):
@@ -278,6 +284,8 @@ class SwapperRecipe(_Strict):
             "only fiva has a mask to close": loss.area and self.network != "fiva",
             "facedancer's discriminator has no maps to match": loss.matching
             and self.discriminator.kind == "facedancer",
+            "only a compact discriminator has judges of features beside it": self.discriminator.features
+            and self.discriminator.kind != "compact",
             "ciagan, and nothing else, needs numbered people": (self.network == "ciagan") != bool(data.people),
             "numbered people come from one archive": data.people and len(data.faces) != 1,
             "a target has no number to be its own source or to change back to": data.people and data.same + loss.cycle,
@@ -549,7 +557,42 @@ class UpscalerRecipe(_Strict):
     schedule: Schedule
 
 
-Recipe = EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe | AffectNetRecipe | UpscalerRecipe
+class AlignerData(_Strict):
+    """Archives of aligned crops, by their names in the data folder.
+
+    Attributes:
+        faces: to learn from.
+        validation: faces of other people.
+        lit, covered, poor: shares of faces in other light, with something in front, and as a poor camera shows them.
+    """
+
+    faces: list[str]
+    validation: str
+    lit: Share = 0.0
+    covered: Share = 0.0
+    poor: Share = 0.0
+
+
+class AlignerRecipe(_Strict):
+    """A run that trains the network that says how a face lies in its crop.
+
+    Attributes:
+        network: the one of `nets.aligner`.
+        learning_rate, weight_decay: of AdamW.
+    """
+
+    name: str
+    network: Literal["aligner"]
+    seed: NonNegativeInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    data: AlignerData
+    schedule: Schedule
+
+
+Recipe = (
+    EncoderRecipe | SwapperRecipe | AttackRecipe | ExpressionRecipe | AffectNetRecipe | UpscalerRecipe | AlignerRecipe
+)
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="network")])
 
 

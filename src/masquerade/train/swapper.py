@@ -20,14 +20,14 @@ from masquerade.faces.expression import MEASURES
 from masquerade.identity.bank import IdentityModel, fit_distribution
 from masquerade.models.cards import PACKAGED
 from masquerade.nets.base import Generator
-from masquerade.nets.discriminator import CompactDiscriminator
+from masquerade.nets.discriminator import CompactDiscriminator, FeatureDiscriminator
 from masquerade.nets.facedancer import Discriminator as FaceDancerDiscriminator
 from masquerade.nets.faceshifter import FaceShifter
 from masquerade.nets.generators import GENERATORS
 from masquerade.nets.patches import PatchDiscriminator
 from masquerade.swap.defences import low_resolution
 from masquerade.train import engine
-from masquerade.train.augment import blinking, covered, poor
+from masquerade.train.augment import blinking, covered, lit, poor
 from masquerade.train.conditions import conditions
 from masquerade.train.data import (
     INPUT,
@@ -179,6 +179,9 @@ class SwapBatches(Dataset[Swaps]):
         """A target, and where something lies in front of it."""
         face = resized(jittered(face, rng) if self._data.jitter else face, self._side)
         front = np.zeros(face.shape[:2], np.uint8)
+        # What is never drawn takes no draw, so that recipes from before give the batches that they gave.
+        if self._data.lit and rng.random() < self._data.lit:
+            face = lit(face, rng)
         if rng.random() < self._data.covered:
             face, front = covered(face, rng)
         if rng.random() < self._data.poor:
@@ -241,7 +244,8 @@ def build_generator(recipe: SwapperRecipe) -> Generator:
 def build_discriminator(recipe: Discriminator, side: int) -> nn.Module:
     """The recipe's, for crops of that side, not yet trained."""
     if recipe.kind == "compact":
-        return CompactDiscriminator(widths=(recipe.width, 2 * recipe.width, 4 * recipe.width, 4 * recipe.width))
+        face = CompactDiscriminator(widths=(recipe.width, 2 * recipe.width, 4 * recipe.width, 4 * recipe.width))
+        return FeatureDiscriminator(face, side=side) if recipe.features else face
     if recipe.kind == "patches":
         return PatchDiscriminator(scales=recipe.scales, width=recipe.width)
     return FaceDancerDiscriminator(side=side, width=recipe.width)
@@ -284,6 +288,7 @@ class SwapperTraining:
         }
         self._samples = samples
         self._told = Told() if recipe.data.truncated else None
+        self._ahead = recipe.discriminator.ahead
         self._done = 0
 
     def _placed(self, module: nn.Module) -> nn.Module:
@@ -297,7 +302,14 @@ class SwapperTraining:
             given = self._told(targets, wanted)
             wanted = functional.normalize(given)
         told = conditions(self._generator, len(targets), self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
+        self._done = batch.step + 1
+        if batch.step < self._ahead:
+            with self._autocast():
+                with torch.no_grad():
+                    made = generator(_network_input(seen), given, **told).crops.float()
+                of_targets = _scales(judge(targets))
+            return self._judged(targets, of_targets, made, batch.step)
+        with self._autocast():
             made, mask = generator(_network_input(seen), given, **told)
             made = made.float()
             # What the judge says of the targets serves twice: here to be matched, below to be learnt from.
@@ -325,21 +337,26 @@ class SwapperTraining:
             losses = recognised | {name: formula() for name, formula in formulas.items() if getattr(self._loss, name)}
         total = torch.stack([getattr(self._loss, name) * value.float() for name, value in losses.items()]).sum()
         self._update("generator", total)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16):
-            of_made = _scales(judge(made.detach()))
+        losses |= {"loss": total} | self._judged(targets, of_targets, made, batch.step)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16)
+
+    def _judged(self, targets: Tensor, of_targets: list[list[Tensor]], made: Tensor, step: int) -> dict[str, Tensor]:
+        """The discriminator learns from one batch, and what it says."""
+        with self._autocast():
+            of_made = _scales(self.modules["discriminator"](made.detach()))
         game = _sum(
             self._discriminator_game(real[-1].float(), fake[-1].float())
             for real, fake in zip(of_targets, of_made, strict=True)
         )
-        self._update("discriminator", game + self._smoothness(targets, batch.step))
-        self._done = batch.step + 1
-        losses |= {
-            "loss": total,
-            "discriminator": game,
-            "real": torch.stack([maps[-1].mean() for maps in of_targets]).mean(),
-            "made": torch.stack([maps[-1].mean() for maps in of_made]).mean(),
+        self._update("discriminator", game + self._smoothness(targets, step))
+        return {
+            "discriminator": game.detach(),
+            "real": torch.stack([maps[-1].mean() for maps in of_targets]).mean().detach(),
+            "made": torch.stack([maps[-1].mean() for maps in of_made]).mean().detach(),
         }
-        return {name: value.detach() for name, value in losses.items()}
 
     def _recognised(
         self, targets: Tensor, made: Tensor, own: Tensor, wanted: Tensor, same: Tensor
