@@ -78,7 +78,7 @@ def test_the_discriminator_learns_to_tell_two_kinds_of_pictures_apart():
 
 def test_eyes_and_mouth_are_judged_on_their_own():
     torch.manual_seed(4)
-    judge = FeatureDiscriminator(CompactDiscriminator(widths=(8, 8, 16, 16)), side=128).eval()
+    judge = FeatureDiscriminator(widths=(8, 8, 16, 16), side=128).eval()
     crops = torch.rand(2, 3, 128, 128)
     face, eyes, mouth = judge(crops)
     assert len(face) == 6

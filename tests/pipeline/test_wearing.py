@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masquerade.faces.align import template
-from masquerade.pipeline.wearing import BRIDGED, BRIEF, worn_frames
+from masquerade.pipeline.wearing import BRIDGED, BRIEF, MOMENT, PATIENCE, Patience, worn_frames
 from masquerade.plan import Person
+from masquerade.swap.impose import Outcome
 from masquerade.types import Box, Face, Provenance, TrackedFace
 
 KINDS = {"d": Provenance.DETECTED, "i": Provenance.INTERPOLATED, "e": Provenance.EXTRAPOLATED}
@@ -73,3 +74,44 @@ def test_nothing_flashes_and_nobody_is_made_up(pattern):
             if piece == "-" + "x" * length + "-":
                 around = pattern[start - 1], pattern[start + length]
                 assert around == (".", "."), "shorter only for who is nowhere before and after"
+
+
+def shown(guard):
+    """What is seen of one person whom the guard lets pass (p), turns down (n), or is not asked about (.)."""
+    patience, seen = Patience(), ""
+    for frame, letter in enumerate(guard):
+        if letter == ".":
+            seen += "."
+            continue
+        waits = patience.waits(1)
+        seen += "x" if letter == "p" and not waits else "-"
+        outcome = Outcome.RECOGNISED if letter == "n" else Outcome.WAITING if waits else Outcome.SWAPPED
+        patience.hears(1, frame, outcome)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("guard", "expected"),
+    [
+        ("pppppp", "xxxxxx"),
+        ("pppnppp", "xxx-xxx"),
+        ("npnpppppppppp", "-x---------xx"),
+        ("nnpppnpppppppppp", "--------------xx"),
+        ("pn" + "p" * 12 + "nppp", "x-" + "x" * 12 + "-xxx"),
+        ("pn" + "p" * 11 + "nppp", "x-" + "x" * 11 + "----"),
+        ("nn....pppppppppp", "--....--------xx"),
+        ("nn" + "." * 40 + "pppppppppp", "--" + "." * 40 + "--------xx"),
+    ],
+)
+def test_who_is_known_again_and_again_waits_until_that_is_over(guard, expected):
+    assert (MOMENT, PATIENCE) == (12, 8)
+    assert shown(guard) == expected
+
+
+def test_everyone_waits_for_themselves():
+    patience = Patience()
+    for frame in range(2):
+        patience.hears(1, frame, Outcome.RECOGNISED)
+        patience.hears(2, frame, Outcome.SWAPPED)
+    assert patience.waits(1)
+    assert not patience.waits(2)

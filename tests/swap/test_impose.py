@@ -67,6 +67,17 @@ def test_a_face_that_can_still_be_recognised_never_reaches_the_picture(guard, as
     np.testing.assert_array_equal(frame.samples, astronaut)
 
 
+def test_a_face_that_waits_is_shown_to_the_guard_and_to_nobody_else(guard, astronaut, face):
+    for draw, expected in ((upside_down, Outcome.WAITING), (unchanged, Outcome.RECOGNISED)):
+        frame = StillFrame(astronaut.copy())
+        outcomes, shown = Imposer(Made(draw), template(SIDE), guard).impose_and_show(
+            frame, [Task(face, WHO, waits=True)]
+        )
+        assert outcomes == [expected]
+        assert shown == []
+        np.testing.assert_array_equal(frame.samples, astronaut)
+
+
 @pytest.mark.parametrize("mask", [None, 0.5])
 def test_a_written_face_can_be_laid_on_another_picture_and_brings_nothing_else_along(guard, astronaut, face, mask):
     blank = np.full((3, SIDE, SIDE), 0.2, np.float32)

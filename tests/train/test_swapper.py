@@ -143,6 +143,34 @@ def test_both_networks_learn_in_a_step_and_the_recogniser_does_not(place):
     assert all(map(torch.equal, frozen, swapper._recognisers[0].state_dict().values()))
 
 
+def test_judges_of_eyes_and_mouth_take_part_and_may_begin_alone(place):
+    recipe = read_recipe(place / "tiny.toml")
+    judges = recipe.discriminator.model_copy(
+        update={"features": True, "ahead": 1, "width": 8, "learning_rate": 10 * recipe.learning_rate}
+    )
+    torch.manual_seed(0)
+    recipe = recipe.model_copy(update={"discriminator": judges})
+    swapper = SwapperTraining(recipe, Compact(), [RECOGNISERS["driver"](place)], None)
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in swapper.optimizers.items()}
+    assert rates["discriminator"] == 10 * rates["generator"]
+    made = batches()[0]
+
+    def step(number):
+        before = {name: [p.clone() for p in m.parameters()] for name, m in swapper.modules.items()}
+        losses = swapper.step(made[number])
+        moved = [n for n, m in swapper.modules.items() if not all(map(torch.equal, before[n], m.parameters()))]
+        return losses, moved
+
+    losses, moved = step(0)
+    assert moved == ["discriminator"]
+    assert set(losses) == {"discriminator", "real", "made"}
+    losses, moved = step(1)
+    assert moved == ["generator", "discriminator"]
+    # A hinge's game begins at 2 for each judge: of the face, of eyes and of mouths.
+    assert float(losses["discriminator"]) > 4
+    assert np.isfinite(float(losses["matching"]))
+
+
 def test_the_logged_total_is_the_weighted_sum(place):
     swapper = training(place, repulsion=2.5, light=0.5)
     values = swapper.step(batches(same=0.5)[0][0])
@@ -243,6 +271,17 @@ def test_truncated_training_tells_the_network_what_the_product_does_and_asks_for
     cosines = torch.nn.functional.cosine_similarity(told[0], batch.wanted)
     assert (told[0].norm(dim=1) > 0.6).all() and (cosines > 0.7).all() and (cosines < 0.9999).all()
     assert torch.allclose(asked[0], torch.nn.functional.normalize(told[0]))
+
+
+def test_a_share_of_targets_is_seen_in_other_light():
+    rng = np.random.default_rng(1)
+    faces = FaceSet(np.repeat(rng.integers(60, 200, (1, 128, 128, 3), np.uint8), 40, 0), np.full(40, -1))
+    data = SwapperData(faces=[], validation="", lit=0.5, jitter=False)
+    made = SwapBatches([faces], unit(rng, 40), data, Schedule(epochs=1.0, batch=4), seed=1)
+    targets = [target for step in range(10) for target in made[step].targets.numpy()]
+    assert 0.3 < np.mean([np.array_equal(target, faces.faces[0]) for target in targets]) < 0.7
+    # Other light, the same view: what is brighter stays brighter.
+    assert min(np.corrcoef(target[..., 1].ravel(), faces.faces[0, ..., 1].ravel())[0, 1] for target in targets) > 0.9
 
 
 def test_batches_show_every_target_once_an_epoch_each_with_a_stranger():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from masquerade.faces.align import template
 from masquerade.nets.blocks import LEAK
@@ -18,6 +19,7 @@ WIDTHS = (64, 128, 256, 256)
 FEATURE_WIDTHS = (32, 64, 128)
 """Channels at full size, a half and a quarter, for eyes and mouths."""
 
+_MAGNIFIED = 8.0
 _EYE, _MOUTH = (0.19, 0.15), (0.22, 0.14)
 """Half the width and height of what is judged, in parts of the crop's side; an eye's holds the brow."""
 
@@ -29,13 +31,14 @@ class CompactDiscriminator(nn.Module):
 
     Args:
         widths: see `WIDTHS`.
+        channels: of what it sees.
     """
 
-    def __init__(self, *, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(self, *, widths: tuple[int, ...] = WIDTHS, channels: int = 3) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             [
-                nn.Sequential(nn.PixelUnshuffle(2), _convolution(12, widths[0])),
+                nn.Sequential(nn.PixelUnshuffle(2), _convolution(4 * channels, widths[0])),
                 *(_convolution(a, b, stride=2) for a, b in pairwise(widths)),
                 _convolution(widths[-1], widths[-1]),
                 nn.Conv2d(widths[-1], 1, 3, padding=1),
@@ -52,31 +55,44 @@ class CompactDiscriminator(nn.Module):
 class FeatureDiscriminator(nn.Module):
     """Judges the face, and on their own the eyes and the mouth, which are few of its pixels and what people look at.
 
-    One judge has both eyes, the right one mirrored. GFPGAN (Wang et al. 2021) judges eyes and mouth so.
+    One judge has both eyes, the right one mirrored. GFPGAN (Wang et al. 2021) judges eyes and mouth so. All see the
+    picture and beside it what is fine in it, magnified: begun beside a generator that draws well, judges who saw the
+    picture alone could not tell its faces from photographs after 170 steps, these 3 in 4 after 40.
 
     Aligned crops (n, 3, side, side) → for each judge the maps to be matched and, last, the logits; those of eyes and
     mouth are logits alone, as what lies deeper there is the person's own.
 
     Args:
-        face: a discriminator of the whole face.
         side: of the crops, pixels.
+        widths: of the judge of the face, see `WIDTHS`.
     """
 
-    def __init__(self, face: CompactDiscriminator, *, side: int) -> None:
+    def __init__(self, *, side: int, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        self.face, self.eye, self.mouth = face, _feature_judge(), _feature_judge()
+        self.face = CompactDiscriminator(widths=widths, channels=6)
+        self.eye, self.mouth = _feature_judge(), _feature_judge()
         points = template(side)
         lifted = np.array([0, -0.3 * _EYE[1] * side])
         self._eyes = [_box(point + lifted, _EYE, side) for point in points[:2]]
         self._lips = _box(points[3:].mean(0), _MOUTH, side)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAK)
 
     def forward(self, crops: Tensor) -> list[list[Tensor]]:
-        left, right = (crops[:, :, rows, columns] for rows, columns in self._eyes)
+        seen = torch.cat([crops, detail(crops)], 1)
+        left, right = (seen[:, :, rows, columns] for rows, columns in self._eyes)
         rows, columns = self._lips
         eyes = self.eye(torch.cat([left, right.flip(3)]))
         # Both eyes of a face lie in its own row, as the logits of one picture do.
         eyes = torch.cat(eyes.chunk(2), 1)
-        return [self.face(crops), [eyes], [self.mouth(crops[:, :, rows, columns])]]
+        return [self.face(seen), [eyes], [self.mouth(seen[:, :, rows, columns])]]
+
+
+def detail(pictures: Tensor) -> Tensor:
+    """What is finer than 5 pixels, magnified to about the range of pictures: (n, 3, h, w) → the same."""
+    coarse = functional.avg_pool2d(pictures, 5, stride=1, padding=2, count_include_pad=False)
+    return (pictures - coarse) * _MAGNIFIED
 
 
 def _box(centre: NDArray[np.float32], half: tuple[float, float], side: int) -> tuple[slice, slice]:
@@ -89,7 +105,7 @@ def _box(centre: NDArray[np.float32], half: tuple[float, float], side: int) -> t
 def _feature_judge() -> nn.Sequential:
     first, *_, last = FEATURE_WIDTHS
     return nn.Sequential(
-        _convolution(3, first),
+        _convolution(6, first),
         *(_convolution(a, b, stride=2) for a, b in pairwise(FEATURE_WIDTHS)),
         _convolution(last, last),
         nn.Conv2d(last, 1, 3, padding=1),

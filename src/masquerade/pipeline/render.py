@@ -19,7 +19,7 @@ from masquerade.media import (
 )
 from masquerade.pipeline.overlap import DECODE_AHEAD, Behind, ahead
 from masquerade.pipeline.progress import Progress, silent
-from masquerade.pipeline.wearing import hindrance, worn_frames
+from masquerade.pipeline.wearing import Patience, hindrance, worn_frames
 from masquerade.plan import Person, Plan
 from masquerade.swap import Redactor, Replacer
 from masquerade.swap.impose import Imposer, Outcome, Shown, Task
@@ -174,6 +174,7 @@ class Walk:
         self._wardrobe = wardrobe
         self._faces = plan.faces_by_frame()
         self._worn = {p.id: worn_frames(p) for p in plan.people if wardrobe and p.id in wardrobe.identities}
+        self._patience = Patience()
         self.replaced: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.kept = 0
@@ -217,9 +218,13 @@ class Walk:
                 self.outcomes[hindrance(tracked)] += 1
                 rest.append(tracked)
         seeds = [frame.index * 1_000_003 + person.id for person, _ in worn]
-        tasks = [Task(t.face, identities[p.id], seed) for (p, t), seed in zip(worn, seeds, strict=True)]
+        tasks = [
+            Task(t.face, identities[p.id], seed, waits=self._patience.waits(p.id))
+            for (p, t), seed in zip(worn, seeds, strict=True)
+        ]
         outcomes, shown = self._wardrobe.imposer.impose_and_show(frame, tasks)
-        for (_, tracked), outcome in zip(worn, outcomes, strict=True):
+        for (person, tracked), outcome in zip(worn, outcomes, strict=True):
+            self._patience.hears(person.id, frame.index, outcome)
             self.outcomes[str(outcome)] += 1
             if outcome is Outcome.SWAPPED:
                 self.replaced[str(tracked.provenance)] += 1

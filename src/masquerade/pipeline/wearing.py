@@ -24,6 +24,11 @@ _LARGEST = 6.0
 BRIEF = 5
 """Frames: who is redacted before or after is not worth a face for less, which would only flash up."""
 
+MOMENT = 12
+"""Frames: whom the guard turns down twice within them it may turn down again and again."""
+PATIENCE = 8
+"""Frames on end in which it must then let a face pass before that is shown again."""
+
 
 def worn_frames(person: Person) -> frozenset[int]:
     """The frames in which this person's face is to be swapped; in all others it is to be redacted.
@@ -42,6 +47,31 @@ def worn_frames(person: Person) -> frozenset[int]:
         if beside and end - start < BRIEF:
             able[start:end] = [False] * (end - start)
     return frozenset(tracked.frame for tracked, can in zip(faces, able, strict=True) if can)
+
+
+class Patience:
+    """Keeps faces from flashing up and away: whom the guard turned down twice within a moment waits, redacted, until it
+    has let them pass for a while. A single frame makes nobody wait.
+    """
+
+    def __init__(self) -> None:
+        self._turned_down: dict[int, int] = {}
+        self._passed: dict[int, int] = {}
+
+    def waits(self, person: int) -> bool:
+        """Whether the person's face is not to be shown, though the guard is to be asked."""
+        return person in self._passed
+
+    def hears(self, person: int, frame: int, outcome: Outcome) -> None:
+        """What became of the person's face in a frame; frames ascend."""
+        if outcome is Outcome.RECOGNISED:
+            if frame - self._turned_down.get(person, frame - MOMENT - 1) <= MOMENT:
+                self._passed[person] = 0
+            self._turned_down[person] = frame
+        elif outcome is Outcome.WAITING:
+            self._passed[person] += 1
+            if self._passed[person] >= PATIENCE:
+                del self._passed[person]
 
 
 def hindrance(tracked: TrackedFace) -> str:

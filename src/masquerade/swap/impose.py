@@ -44,6 +44,8 @@ class Outcome(StrEnum):
     """Or without any contrast: there all faces are alike, also to a guard."""
     RECOGNISED = "recognised"
     """The guard still knew the person."""
+    WAITING = "recognised a moment ago"
+    """The guard lets this one pass; but see `Task.waits`."""
     FAILED = "failed"
     """The network gave nothing usable, or the face lies outside the picture."""
 
@@ -56,11 +58,13 @@ class Task:
         face: with landmarks of this very picture.
         identity: what the swapper is to be given, (d,); of nobody who lives.
         seed: of the grain; the same one gives the same picture.
+        waits: whether the guard is only asked, and the picture left as it is.
     """
 
     face: Face
     identity: Embedding
     seed: int = 0
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,7 @@ class Imposer:
         for place, (i, old) in enumerate(some):
             mask = self._mask if made.masks is None else self._mask * made.masks[place, 0]
             new = np.ascontiguousarray(made.crops[place].transpose(1, 2, 0))
-            written = self._write(canvas, old, new, mask, job.tasks[i].seed)
+            written = self._write(canvas, old, new, mask, job.tasks[i])
             if isinstance(written, Shown):
                 job.shown.append(written)
             job.outcomes[i] = Outcome.SWAPPED if isinstance(written, Shown) else written
@@ -242,17 +246,21 @@ class Imposer:
             return Outcome.DARK
         return _Cut(x1, y1, pixels, matrix, upright, cut(pixels, matrix, side), before)
 
-    def _write(self, canvas: Canvas, old: _Cut, new: Crop, mask: Mask, seed: int) -> Shown | Outcome:
+    def _write(self, canvas: Canvas, old: _Cut, new: Crop, mask: Mask, task: Task) -> Shown | Outcome:
         # Neighbours may overlap: what was written meanwhile stays.
         height, width = old.pixels.shape[:2]
         now = canvas.read(old.x, old.y, width, height)
         try:
-            after = blend(now, new, old.matrix, mask, old=old.crop, eyes=self._eyes, seed=seed, enlarge=self._enlarge)
+            after = blend(
+                now, new, old.matrix, mask, old=old.crop, eyes=self._eyes, seed=task.seed, enlarge=self._enlarge
+            )
         except EngineError:
             return Outcome.FAILED
         swapped = to_pixels(cut(after, old.upright, GUARD_SIDE))
         if not self._guard.gone(old.before[None], swapped[None])[0]:
             return Outcome.RECOGNISED
+        if task.waits:
+            return Outcome.WAITING
         canvas.write(old.x, old.y, after)
         return Shown(old.x, old.y, now, after, warp(mask, invert(old.matrix), (width, height)).clip(0, 1))
 

@@ -170,6 +170,7 @@ class Discriminator(_Strict):
         features: whether a compact one has judges beside it that see eyes and mouth alone.
         scales: at how many sizes patches are judged.
         width: channels of the first layer.
+        learning_rate: its own; left out, the generator's.
         ahead: steps in which it learns alone, for a run that begins with exported weights, which bring no judge.
     """
 
@@ -177,6 +178,7 @@ class Discriminator(_Strict):
     features: bool = False
     scales: PositiveInt = 1
     width: PositiveInt = 64
+    learning_rate: PositiveFloat | None = None
     ahead: NonNegativeInt = 0
 
 
@@ -238,7 +240,7 @@ class SwapperRecipe(_Strict):
         network: which of `nets.generators`.
         side: of the crops, in pixels; the archives should hold at least that many.
         width: channels of the generator at full size; left out, the network's own.
-        learning_rate: of Adam, for both networks.
+        learning_rate: of Adam.
         betas: of Adam.
         precision: of the forward pass; auto is bfloat16 where the hardware has it.
     """

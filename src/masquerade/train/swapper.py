@@ -244,8 +244,10 @@ def build_generator(recipe: SwapperRecipe) -> Generator:
 def build_discriminator(recipe: Discriminator, side: int) -> nn.Module:
     """The recipe's, for crops of that side, not yet trained."""
     if recipe.kind == "compact":
-        face = CompactDiscriminator(widths=(recipe.width, 2 * recipe.width, 4 * recipe.width, 4 * recipe.width))
-        return FeatureDiscriminator(face, side=side) if recipe.features else face
+        widths = (recipe.width, 2 * recipe.width, 4 * recipe.width, 4 * recipe.width)
+        return (
+            FeatureDiscriminator(side=side, widths=widths) if recipe.features else CompactDiscriminator(widths=widths)
+        )
     if recipe.kind == "patches":
         return PatchDiscriminator(scales=recipe.scales, width=recipe.width)
     return FaceDancerDiscriminator(side=side, width=recipe.width)
@@ -277,10 +279,12 @@ class SwapperTraining:
         self._generator = generator
         self._recognisers = [self._placed(recogniser) for recogniser in recognisers]
         self._mesh = mesh and mesh.to(self._device)
+        rates = {"generator": recipe.learning_rate}
+        rates["discriminator"] = recipe.discriminator.learning_rate or recipe.learning_rate
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
                 module.parameters(),
-                lr=recipe.learning_rate,
+                lr=rates[name],
                 betas=(recipe.betas[0], recipe.betas[1]),
                 fused=self._device.type == "cuda",
             )

@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from masquerade.errors import InputError
+from masquerade.nets.discriminator import detail
 from masquerade.nets.upscaler import TIMES, Upscaler, enlarged
 from masquerade.swap.blend import sharpened, to_pixels
 from masquerade.train import engine
@@ -33,7 +34,6 @@ SIDE = 256
 """Pixels of the faces; the network is shown half as many."""
 TYPICAL = 0.7
 """Sigma, in pixels of the small crop, of the softness of the crops that validation looks at."""
-_MAGNIFIED = 8.0
 _SHOWN = 48
 """Faces that validation looks at."""
 _COLUMNS = 8
@@ -171,7 +171,8 @@ class UpscalerTraining:
             made = self.modules["network"](small).float()
             losses = {"reconstruction": functional.l1_loss(made, large)}
             if judged:
-                # What the judge says of the originals serves twice: here to be matched, below to be learnt from.
+                # Shown all and not detail alone, the judge took no notice of detail for 250 steps.
+                # What it says of the originals serves twice: here to be matched, below to be learnt from.
                 of_large = judge(detail(large))
                 judge.requires_grad_(False)
                 of_made = judge(detail(made))
@@ -217,15 +218,6 @@ class UpscalerTraining:
             "fine": fine(made) / fine(self._large),
             "fine_plain": fine(plain) / fine(self._large),
         }
-
-
-def detail(pictures: Tensor) -> Tensor:
-    """What the discriminator sees, (n, 3, h, w): what is finer than 5 pixels, magnified to about the range of pictures.
-
-    All else reconstruction gets right without it; shown whole pictures it took no notice of detail for 250 steps.
-    """
-    coarse = functional.avg_pool2d(pictures, 5, stride=1, padding=2, count_include_pad=False)
-    return (pictures - coarse) * _MAGNIFIED
 
 
 @torch.no_grad()
