@@ -14,6 +14,7 @@ from masquerade.swap.blend import (
     natural_eyes,
     sharpened,
     to_pixels,
+    unstained,
 )
 
 SIDE = 128
@@ -180,6 +181,34 @@ def an_eyed_face(iris, white=(0.8, 0.8, 0.8), skin=(0.4, 0.1, -0.1)):
         cv2.ellipse(face, (x, y), (9, 4), 0, 0, 360, white, -1)
         cv2.circle(face, (x, y), 3, iris, -1)
     return face
+
+
+def test_a_stain_goes_and_another_colour_of_the_whole_face_stays():
+    mask = face_mask(template(SIDE), SIDE)
+    old = np.full((SIDE, SIDE, 3), (0.3, 0.1, 0.0), np.float32)
+    other = old + np.array([-0.3, -0.35, -0.2], np.float32)
+    np.testing.assert_allclose(unstained(other, old, mask), other, atol=0.01)
+    stained, where = other.copy(), np.s_[60:76, 30:46]
+    stained[where] += np.array([0.5, -0.2, -0.1], np.float32)
+    made = unstained(stained, old, mask)
+
+    def apart(crop):
+        """Redness there and elsewhere."""
+        return float(crop[66:70, 36:40].mean((0, 1)) @ (1, -1, 0) - crop[90:94, 60:64].mean((0, 1)) @ (1, -1, 0))
+
+    assert apart(stained) > 0.6
+    assert abs(apart(made)) < 0.15
+    # Light and dark are as they were made.
+    luma = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(made @ luma, stained @ luma, atol=0.01)
+
+
+def test_taking_stains_away_brings_back_no_detail_of_the_old_face():
+    mask = face_mask(template(SIDE), SIDE)
+    new = np.full((SIDE, SIDE, 3), 0.1, np.float32)
+    fine = np.indices((SIDE, SIDE)).sum(0) % 2 * 0.6 - 0.3
+    old = new + np.dstack([fine, -fine, 0 * fine]).astype(np.float32)
+    assert unstained(new, old, mask).std(axis=(0, 1)).max() < 0.01
 
 
 def test_eyes_lose_colours_that_they_did_not_have_and_nothing_else_changes():

@@ -1,10 +1,10 @@
 """A swapped crop → back into the picture, without a seam. Pure functions.
 
-A swapper sees a face at its own side and says what the whole crop should look like. Five things stand between that
+A swapper sees a face at its own side and says what the whole crop should look like. Six things stand between that
 and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
-go over into each other at its edge (`matched`), the face must not be softer than the one before (`sharpened`), its
-eyes must not shine in colours that no eye has (`natural_eyes`), and it must not look smoother than what surrounds it,
-however large it is (`grained`).
+go over into each other at its edge (`matched`), no place of it may be of quite another colour than it was
+(`unstained`), the face must not be softer than the one before (`sharpened`), its eyes must not shine in colours that no
+eye has (`natural_eyes`), and it must not look smoother than what surrounds it, however large it is (`grained`).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +32,8 @@ _REACH = 0.16
 """How far a difference in colour at the edge is carried into the face: a Gaussian's sigma, in sides of the crop."""
 _STRONGEST = 0.25
 """Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
+_STAIN = 0.02
+"""Of Cr and Cb, whose range is 1: by so much skin may be of another colour in one place than in the others."""
 _FINE = 1.25
 """Sigma of the Gaussian, in pixels of a crop of 128, that tells what a swapper draws too softly from the rest."""
 _SHARPEST = 1.0
@@ -113,6 +115,31 @@ def matched(new: Crop, old: Crop, mask: Mask) -> Crop:
     correction = cv2.resize(total / np.maximum(weight, 1e-6), (side, side), interpolation=cv2.INTER_CUBIC)
     corrected: Crop = (new + correction).clip(-1, 1)
     return corrected
+
+
+def unstained(new: Crop, old: Crop, mask: Mask) -> Crop:
+    """The new face without stains: now and then a swapper reddens a temple, or paints a brow green.
+
+    Where the new face's colour (Cr and Cb, without any detail) differs from the old one's by more than `_STAIN` beyond
+    what it differs by on the whole, the rest is taken back. Light and dark stay as they were made.
+
+    Args:
+        new, old: the crop after and before.
+        mask: where the new face will show.
+    """
+    side = len(new)
+    small = (max(8, side // 4),) * 2
+    now, then = (
+        cv2.resize(cv2.cvtColor((crop + 1) / 2, cv2.COLOR_RGB2YCrCb)[..., 1:], small, interpolation=cv2.INTER_AREA)
+        for crop in (new, old)
+    )
+    apart = now - then
+    apart -= np.median(apart[cv2.resize(mask, small, interpolation=cv2.INTER_AREA) > 0.5], axis=0)
+    size = np.linalg.norm(apart, axis=2, keepdims=True)
+    beyond = apart * (1 - np.minimum(1, _STAIN / np.maximum(size, 1e-6)))
+    whole = cv2.cvtColor((new + 1) / 2, cv2.COLOR_RGB2YCrCb)
+    whole[..., 1:] -= cv2.resize(beyond, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(whole, cv2.COLOR_YCrCb2RGB) * 2 - 1, np.float32).clip(-1, 1)
 
 
 def sharpened(new: Crop, old: Crop, mask: Mask) -> Crop:
@@ -197,7 +224,8 @@ def blend(
         raise FaceError(f"a new face is float32 and as large as its mask, not {new.dtype} {new.shape} for {mask.shape}")
     if old is None:
         old = cut(picture, matrix, len(mask))
-    finished = natural_eyes(sharpened(matched(new, old, mask), old, mask), old, eyes)
+    finished = sharpened(unstained(matched(new, old, mask), old, mask), old, mask)
+    finished = natural_eyes(finished, old, eyes)
     finer, matrix, mask = _at_least_as_fine(finished, matrix, mask, enlarge)
     finished = (finer + np.float32(1)) / np.float32(2)
     crop = (finished.clip(0, 1) * np.float32(np.iinfo(picture.dtype).max)).round().astype(picture.dtype)
