@@ -32,7 +32,7 @@ def main() -> None:
     detector, aligner = open_detector(), open_aligner(threads=1)
     faces = read_archive(options.archive, options.work / "cache", labelled=False).faces
     rows = np.unique(np.linspace(0, len(faces) - 1, options.count).astype(int))
-    print("| side | found | landmarks of | off, median | 90 % | higher by | size |\n|---|---|---|---|---|---|---|")
+    print("| side | found | landmarks of | off, median | 90 % | face too low by | size |\n|---|---|---|---|---|---|---|")
     for side in SIDES:
         crops: dict[str, list[NDArray[np.float64]]] = {"the detector": [], "the aligner": []}
         edge = side // 2
@@ -50,11 +50,11 @@ def main() -> None:
         for name, some in crops.items():
             lies, eyes = np.array(some), float(template(UNIT)[1, 0] - template(UNIT)[0, 0])
             off = np.linalg.norm(lies - template(UNIT), axis=2).mean(1) / eyes
-            higher = -(lies - template(UNIT))[:, :, 1].mean() / eyes
+            low = (lies - template(UNIT))[:, :, 1].mean() / eyes
             size = np.linalg.norm(lies[:, 1] - lies[:, 0], axis=1).mean() / eyes
             print(
                 f"| {side} | {len(off)} of {len(rows)} | {name} | {np.median(off):.3f} | {np.quantile(off, 0.9):.3f} "
-                f"| {higher:+.3f} | {size:.3f} |",
+                f"| {low:+.3f} | {size:.3f} |",
                 flush=True,
             )
 
