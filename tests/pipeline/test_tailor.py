@@ -27,13 +27,16 @@ def test_people_wear_their_face_as_old_as_they_look(tailor, photo):  # noqa: F81
     worn = tailor.wardrobe(plan_for(photo, people)).identities
     np.testing.assert_array_equal(worn[1], tailor.condition(tailor.bank.members[7]))
     ages, _ = load_directions(PACKAGED / "swapper-directions.npz", cards()["swapper"].sha256)
-    np.testing.assert_allclose(worn[3] - worn[2], 0.5 * ages, atol=1e-5)
+    amount = cards()["swapper"].swap.truncation
+    np.testing.assert_allclose(worn[3] - worn[2], 0.5 * amount.age * ages, atol=1e-5)
 
 
 def test_a_whole_face_is_given_where_nothing_is_truncated(tailor):
     face = tailor.bank.members[:2]
     np.testing.assert_array_equal(tailor.condition(face, truncated=False), face)
-    assert (np.linalg.norm(tailor.condition(face, np.array([[0.42, 0.45]] * 2)), axis=1) < 0.76).all()
+    amount = cards()["swapper"].swap.truncation
+    middle = np.array([amount.middle] * 2, np.float32)
+    np.testing.assert_allclose(np.linalg.norm(tailor.condition(face, middle), axis=1), amount.identity, atol=1e-4)
 
 
 def test_faces_are_read_by_the_guard(tailor):

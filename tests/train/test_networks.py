@@ -24,7 +24,8 @@ from masquerade.train.swapper import (  # noqa: E402
 )
 from tests.train.archives import smooth, unit, write_archives  # noqa: E402
 
-NAMES = [name for name in recipes() if not name.startswith(("attack", "encoder", "expression", "swapper", "upscaler"))]
+OTHERS = ("aligner", "attack", "encoder", "expression", "swapper", "upscaler")
+NAMES = [name for name in recipes() if not name.startswith(OTHERS)]
 PEOPLE = 3
 
 

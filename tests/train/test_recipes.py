@@ -1,8 +1,8 @@
 """Every packaged recipe starts by the README's command on a little data, and goes on where it was stopped.
 
-Those of expressions and of the upscaler have data of their own: see test_expression, test_expression_ablation and
-test_upscaler. That kill -9 does no
-harm at any moment is the engine's doing: see test_engine, test_swapper and test_processes.
+Those of expressions, the upscaler and the aligner have data of their own: see test_expression, test_upscaler,
+test_expression_ablation and test_aligner. That kill -9 does no harm at any moment is the engine's doing: see
+test_engine, test_swapper and test_processes.
 """
 
 import json
@@ -86,7 +86,10 @@ def written(place):
     return [{name: value for name, value in line.items() if name != "time"} for line in lines]
 
 
-@pytest.mark.parametrize("name", [name for name in recipes() if not name.startswith(("expression", "upscaler"))])
+OTHERS = ("aligner", "expression", "upscaler")
+
+
+@pytest.mark.parametrize("name", [name for name in recipes() if not name.startswith(OTHERS)])
 def test_a_recipe_starts_and_goes_on_where_it_was_stopped(name, tmp_path, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
