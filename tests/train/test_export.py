@@ -126,7 +126,7 @@ def test_a_generator_in_single_precision_or_in_bytes(tmp_path, weights, size, er
     feeds = {"target": crops.numpy(), "identity": identities.numpy()}
     theirs = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for found in (onnxruntime.InferenceSession(path).run(None, feeds)[0], theirs(feeds)["crop"]):
-        np.testing.assert_allclose(found, again, atol=1e-4)
+        np.testing.assert_allclose(found, again, atol=5e-4)
         assert np.abs(found - expected).max() <= error * np.abs(expected).max()
 
 
