@@ -203,6 +203,11 @@ def test_a_stain_goes_and_another_colour_of_the_whole_face_stays():
     np.testing.assert_allclose(made @ luma, stained @ luma, atol=0.01)
 
 
+def test_where_hardly_anything_shows_there_is_no_stain():
+    new = np.full((SIDE, SIDE, 3), 0.1, np.float32)
+    assert unstained(new, -new, np.full((SIDE, SIDE), 0.4, np.float32)) is new
+
+
 def test_taking_stains_away_brings_back_no_detail_of_the_old_face():
     mask = face_mask(template(SIDE), SIDE)
     new = np.full((SIDE, SIDE, 3), 0.1, np.float32)

@@ -134,7 +134,10 @@ def unstained(new: Crop, old: Crop, mask: Mask) -> Crop:
         for crop in (new, old)
     )
     apart = now - then
-    apart -= np.median(apart[cv2.resize(mask, small, interpolation=cv2.INTER_AREA) > 0.5], axis=0)
+    inside = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) > 0.5
+    if not inside.any():  # a swapper's own mask may show hardly anything
+        return new
+    apart -= np.median(apart[inside], axis=0)
     size = np.linalg.norm(apart, axis=2, keepdims=True)
     beyond = apart * (1 - np.minimum(1, _STAIN / np.maximum(size, 1e-6)))
     whole = cv2.cvtColor((new + 1) / 2, cv2.COLOR_RGB2YCrCb)
