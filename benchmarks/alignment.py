@@ -32,7 +32,7 @@ def main() -> None:
     detector, aligner = open_detector(), open_aligner(threads=1)
     faces = read_archive(options.archive, options.work / "cache", labelled=False).faces
     rows = np.unique(np.linspace(0, len(faces) - 1, options.count).astype(int))
-    print("| side | found | landmarks of | off, median | 90 % | face too low by | size |\n|---|---|---|---|---|---|---|")
+    print("| side | found | landmarks of | off, median | 90 % | too low by | size |\n|---|---|---|---|---|---|---|")
     for side in SIDES:
         crops: dict[str, list[NDArray[np.float64]]] = {"the detector": [], "the aligner": []}
         edge = side // 2
