@@ -51,7 +51,7 @@ def test_the_packaged_swapper_is_asked_for_less_and_people_stay_apart():
     directions = load_directions(PACKAGED / amount.directions, card.sha256)
     apparent = np.tile(np.array([[0.3, 0.0], [0.6, 1.0]], np.float32), (150, 1))
     told = Truncator(amount, directions)(bank.members[:300], apparent)
-    assert np.linalg.norm(told, axis=1).mean() < 1
+    assert np.linalg.norm(told, axis=1).mean() < 0.95
     unit = told / np.linalg.norm(told, axis=1, keepdims=True)
     nearest = 1 - (unit @ unit.T)[np.triu_indices(300, 1)]
     assert np.quantile(nearest, 0.01) > 0.2

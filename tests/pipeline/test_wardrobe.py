@@ -106,8 +106,7 @@ def test_a_face_that_nobody_saw_gives_way_to_a_worn_one_and_shows_nothing_of_its
     assert covered[WHITE].any() and after[WHITE].mean() > 200
     assert after[covered].min() == 0, "where no face is worn, it is redacted"
     seen = covered & (after.max(axis=2) > 0)
-    # But for its coarse colour, by which a worn face is freed of stains: here in noise as strong as there is.
-    assert abs(np.corrcoef(after[seen].ravel(), noise(0)[seen].ravel())[0, 1]) < 0.3
+    assert abs(np.corrcoef(after[seen].ravel(), noise(0)[seen].ravel())[0, 1]) < 0.1
 
 
 def test_the_same_three_give_the_same_bytes(photo, tmp_path):  # noqa: F811

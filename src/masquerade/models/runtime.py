@@ -144,6 +144,8 @@ class _OpenVINO(Session):
         settings: dict[str, Any] = {
             # Left alone it takes bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": kind,
+            # And where it has VNNI, bytes for what goes into a matrix whose weights are stored as bytes.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
             # All threads on one picture. THROUGHPUT is no faster with two callers and half as fast with one.
             "PERFORMANCE_HINT": "LATENCY",
             # Pinned, two processes with a thread each sit on the same core, each at half speed.

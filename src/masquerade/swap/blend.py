@@ -2,7 +2,7 @@
 
 A swapper sees a face at its own side and says what the whole crop should look like. Six things stand between that
 and the picture: only the face may change (a soft oval, so that what surrounds it stays sharp), light and colour must
-go over into each other at its edge (`matched`), no place of it may be of quite another colour than it was
+go over into each other at its edge (`matched`), no place of it may leave the face's colour as it did not before
 (`unstained`), the face must not be softer than the one before (`sharpened`), its eyes must not shine in colours that no
 eye has (`natural_eyes`), and it must not look smoother than what surrounds it, however large it is (`grained`).
 """
@@ -33,7 +33,7 @@ _REACH = 0.16
 _STRONGEST = 0.25
 """Of a correction of colour, where the whole range is 2: what differs more is no light but something in front."""
 _STAIN = 0.02
-"""Of Cr and Cb, whose range is 1: by so much skin may be of another colour in one place than in the others."""
+"""Of Cr and Cb, whose range is 1: by so much a place may leave the face's colour farther than it did before."""
 _FINE = 1.25
 """Sigma of the Gaussian, in pixels of a crop of 128, that tells what a swapper draws too softly from the rest."""
 _SHARPEST = 1.0
@@ -120,8 +120,9 @@ def matched(new: Crop, old: Crop, mask: Mask) -> Crop:
 def unstained(new: Crop, old: Crop, mask: Mask) -> Crop:
     """The new face without stains: now and then a swapper reddens a temple, or paints a brow green.
 
-    Where the new face's colour (Cr and Cb, without any detail) differs from the old one's by more than `_STAIN` beyond
-    what it differs by on the whole, the rest is taken back. Light and dark stay as they were made.
+    No place may be farther from the colour of the whole face (Cr and Cb, without any detail) than it was before, but
+    for `_STAIN`: what is farther goes back towards the new face's own colour. Of the old face only that distance is
+    taken over, no colour. Light and dark stay as they were made.
 
     Args:
         new, old: the crop after and before.
@@ -129,19 +130,21 @@ def unstained(new: Crop, old: Crop, mask: Mask) -> Crop:
     """
     side = len(new)
     small = (max(8, side // 4),) * 2
-    now, then = (
-        cv2.resize(cv2.cvtColor((crop + 1) / 2, cv2.COLOR_RGB2YCrCb)[..., 1:], small, interpolation=cv2.INTER_AREA)
-        for crop in (new, old)
-    )
-    apart = now - then
     inside = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) > 0.5
     if not inside.any():  # a swapper's own mask may show hardly anything
         return new
-    apart -= np.median(apart[inside], axis=0)
-    size = np.linalg.norm(apart, axis=2, keepdims=True)
-    beyond = apart * (1 - np.minimum(1, _STAIN / np.maximum(size, 1e-6)))
-    whole = cv2.cvtColor((new + 1) / 2, cv2.COLOR_RGB2YCrCb)
-    whole[..., 1:] -= cv2.resize(beyond, (side, side), interpolation=cv2.INTER_CUBIC)
+
+    def away(crop: Crop) -> NDArray[np.float32]:
+        """How each place differs from the face's colour."""
+        colours = cv2.cvtColor((crop + 1) / 2, cv2.COLOR_RGB2YCrCb)[..., 1:]
+        places = cv2.resize(colours, small, interpolation=cv2.INTER_AREA)
+        return np.asarray(places - np.median(places[inside], axis=0), np.float32)
+
+    now = away(new)
+    far, allowed = (np.linalg.norm(colour, axis=2, keepdims=True) for colour in (now, away(old)))
+    beyond = now * (1 - (allowed + _STAIN) / np.maximum(far, 1e-6)).clip(0)
+    whole = np.asarray(cv2.cvtColor((new + 1) / 2, cv2.COLOR_RGB2YCrCb), np.float32)
+    whole[..., 1:] -= np.asarray(cv2.resize(beyond, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
     return np.asarray(cv2.cvtColor(whole, cv2.COLOR_YCrCb2RGB) * 2 - 1, np.float32).clip(-1, 1)
 
 
