@@ -9,8 +9,8 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from masquerade.errors import EngineError, WeightsError  # noqa: E402
-from masquerade.faces.align import estimate_similarity, invert, template, transform  # noqa: E402
-from masquerade.faces.aligner import CENTRE, SIDE, UNIT, crop_around, movement, open_aligner, window  # noqa: E402
+from masquerade.faces.align import crop_around, estimate_similarity, invert, template, transform  # noqa: E402
+from masquerade.faces.aligner import CENTRE, SIDE, UNIT, movement, open_aligner, window  # noqa: E402
 from masquerade.media import StillFrame  # noqa: E402
 from masquerade.models.cards import PACKAGED  # noqa: E402
 from masquerade.types import Box, Face  # noqa: E402

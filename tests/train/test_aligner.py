@@ -1,6 +1,4 @@
-import json
 import zipfile
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -12,10 +10,10 @@ from masquerade.errors import InputError  # noqa: E402
 from masquerade.faces.align import invert, template, transform, warp  # noqa: E402
 from masquerade.faces.aligner import SIDE, UNIT, movement, open_aligner, window  # noqa: E402
 from masquerade.nets.aligner import Aligner  # noqa: E402
-from masquerade.train import engine  # noqa: E402
 from masquerade.train.aligner import MovedBatches, moved_face, points_of, train_aligner  # noqa: E402
 from masquerade.train.export import averaged_aligner, export_aligner  # noqa: E402
 from masquerade.train.recipe import AlignerData, Schedule, read_recipe  # noqa: E402
+from tests.train import runs  # noqa: E402
 
 COUNT = 32
 
@@ -63,8 +61,7 @@ save_minutes = 1.0
 
 
 def log(place, name="tiny"):
-    lines = [json.loads(line) for line in (place / "runs" / name / engine.LOG).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+    return runs.log(place / "runs" / name)
 
 
 def test_a_tiny_run_learns_where_faces_lie(place):
@@ -83,15 +80,8 @@ def test_a_run_goes_on_where_it_was_killed(place):
     recipe = recipe.model_copy(update={"schedule": schedule, "name": "whole"})
     where = {"data": place, "work": place / "runs", "workers": 0}
     train_aligner(recipe, **where)
-    killed, save, saved = recipe.model_copy(update={"name": "killed"}), engine._save, []
-
-    def stop(*state):
-        if len(saved) == 2:
-            raise KeyboardInterrupt
-        saved.append(save(*state))
-
-    with mock.patch.object(engine, "_save", stop), pytest.raises(KeyboardInterrupt):
-        train_aligner(killed, **where)
+    killed = recipe.model_copy(update={"name": "killed"})
+    runs.kill(lambda: train_aligner(killed, **where))
     train_aligner(killed, **where)
     assert log(place, "killed") == log(place, "whole")
 

@@ -1,7 +1,5 @@
-import json
 import zipfile
 from itertools import pairwise
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -26,6 +24,7 @@ from masquerade.train.upscaler import (  # noqa: E402
     softened,
     train_upscaler,
 )
+from tests.train import runs  # noqa: E402
 
 COUNT = 24
 
@@ -73,8 +72,7 @@ save_minutes = 1.0
 
 
 def log(place, name="tiny"):
-    lines = [json.loads(line) for line in (place / "runs" / name / engine.LOG).read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "time"} for line in lines]
+    return runs.log(place / "runs" / name)
 
 
 def test_a_tiny_run_learns_to_draw_lines(place):
@@ -108,15 +106,8 @@ def test_a_run_begins_with_another_and_goes_on_where_it_was_killed(place):
     where = {"data": place, "work": place / "runs", "workers": 0}
     train_upscaler(recipe, **where)
     expected = log(place, "whole")
-    killed, save, saved = recipe.model_copy(update={"name": "killed"}), engine._save, []
-
-    def stop(*state):
-        if len(saved) == 2:
-            raise KeyboardInterrupt
-        saved.append(save(*state))
-
-    with mock.patch.object(engine, "_save", stop), pytest.raises(KeyboardInterrupt):
-        train_upscaler(killed, **where)
+    killed = recipe.model_copy(update={"name": "killed"})
+    runs.kill(lambda: train_upscaler(killed, **where))
     train_upscaler(killed, **where)
     assert log(place, "killed") == expected
     begun = recipe.model_copy(update={"name": "begun"})

@@ -5,7 +5,7 @@ direction is always said in words, because the thesis maps the template onto the
 opposite. Equation numbers are those of the thesis.
 """
 
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -13,8 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from masquerade.errors import FaceError
 
+if TYPE_CHECKING:
+    from masquerade.faces.detect import Readable
+
 Matrix: TypeAlias = NDArray[np.float64]
 """Shape (2, 3)."""
+
+_MARGIN = 4  # pixels of the picture around a crop, for what smoothing and interpolation need
 
 PixelT = TypeVar("PixelT", np.uint8, np.uint16, np.float32)
 
@@ -134,6 +139,26 @@ def align(image: NDArray[PixelT], landmarks: ArrayLike, size: int) -> tuple[NDAr
     """
     matrix = estimate_similarity(landmarks, template(size))
     return warp(image, matrix, (size, size)), matrix
+
+
+def crop_around(picture: "Readable", matrix: Matrix, side: int) -> NDArray[np.uint8] | None:
+    """A crop of a picture that is read only around it, uint8 RGB (side, side, 3); None where it lies outside.
+
+    Args:
+        matrix: the picture's pixels → the crop's.
+    """
+    end = side - 1
+    corners = transform([[0, 0], [end, 0], [end, end], [0, end]], invert(matrix))
+    size = np.array([picture.width, picture.height])
+    x, y = np.clip(np.floor(corners.min(axis=0)) - _MARGIN, 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + _MARGIN, 0, size).astype(int).tolist()
+    if x >= right or y >= bottom:
+        return None
+    pixels = picture.read(x, y, right - x, bottom - y)
+    eight = np.asarray(pixels if pixels.dtype == np.uint8 else pixels // 257, np.uint8)
+    here = matrix.copy()
+    here[:, 2] += matrix[:, :2] @ (x, y)
+    return warp(eight, here, (side, side))
 
 
 def paste(image: NDArray[PixelT], crop: NDArray[PixelT], matrix: Matrix, mask: NDArray[np.float32]) -> NDArray[PixelT]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masquerade.errors import EngineError, FaceError, WeightsError
-from masquerade.faces.align import Matrix, estimate_similarity, invert, template, transform, warp
+from masquerade.faces.align import Matrix, crop_around, estimate_similarity, invert, template, transform
 from masquerade.faces.detect.everywhere import Readable
 from masquerade.types import Face, Points
 
@@ -36,7 +36,6 @@ CENTRE = np.array([0.5, 0.57]) * UNIT - 0.5
 _SEEN = 0.66  # side of that square, in sides of the crop
 _FARTHEST = (0.15, 0.15, 0.3, 0.35)
 """Shift, logarithm of the size, and turn that are believed; beyond them something else was mistaken for the face."""
-_MARGIN = 4  # pixels of the picture around a crop, for what smoothing and interpolation need
 
 _INPUT, _OUTPUT = "crop", "moved"
 
@@ -53,26 +52,6 @@ def movement(moved: ArrayLike) -> Matrix:
     cos, sin = np.exp(size) * np.cos(turn), np.exp(size) * np.sin(turn)
     linear = np.array([[cos, -sin], [sin, cos]])
     return np.column_stack([linear, CENTRE + UNIT * np.array([right, down]) - linear @ CENTRE])
-
-
-def crop_around(picture: Readable, matrix: Matrix, side: int) -> NDArray[np.uint8] | None:
-    """A crop of a picture that is read only around it, uint8 RGB (side, side, 3); None where it lies outside.
-
-    Args:
-        matrix: the picture's pixels → the crop's.
-    """
-    end = side - 1
-    corners = transform([[0, 0], [end, 0], [end, end], [0, end]], invert(matrix))
-    size = np.array([picture.width, picture.height])
-    x, y = np.clip(np.floor(corners.min(axis=0)) - _MARGIN, 0, size).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + _MARGIN, 0, size).astype(int).tolist()
-    if x >= right or y >= bottom:
-        return None
-    pixels = picture.read(x, y, right - x, bottom - y)
-    eight = np.asarray(pixels if pixels.dtype == np.uint8 else pixels // 257, np.uint8)
-    here = matrix.copy()
-    here[:, 2] += matrix[:, :2] @ (x, y)
-    return warp(eight, here, (side, side))
 
 
 class Aligner:
@@ -174,15 +153,8 @@ def open_aligner(
         WeightsError: there is no such file, or it holds another network.
         EngineError: what was asked for is not what would run.
     """
-    from masquerade.models.cards import card  # noqa: PLC0415 - pydantic takes a while to load
-    from masquerade.models.runtime import open_session  # noqa: PLC0415 - as above
-    from masquerade.models.store import fetch  # noqa: PLC0415 - as above
+    from masquerade.models.runtime import open_session  # noqa: PLC0415 - pydantic takes a while to load
+    from masquerade.models.store import weights_of  # noqa: PLC0415 - as above
 
-    if path is None:
-        known = card(NAME)
-        path, name = fetch(known, accept_noncommercial=True), known.name
-    elif path.is_file():
-        name = path.stem
-    else:
-        raise WeightsError("no such network", path=path)
-    return Aligner(open_session(path, engine=engine, provider=provider, threads=threads), name=name)
+    model, name = weights_of(NAME, path)
+    return Aligner(open_session(model, engine=engine, provider=provider, threads=threads), name=name)

@@ -141,17 +141,10 @@ def open_expression(
         EngineError: what was asked for is not what would run.
     """
     from masquerade.media.files import sha256  # noqa: PLC0415 - loads the media libraries
-    from masquerade.models.cards import card  # noqa: PLC0415 - pydantic takes a while to load
-    from masquerade.models.runtime import open_session  # noqa: PLC0415 - as above
-    from masquerade.models.store import fetch  # noqa: PLC0415 - as above
+    from masquerade.models.runtime import open_session  # noqa: PLC0415 - pydantic takes a while to load
+    from masquerade.models.store import weights_of  # noqa: PLC0415 - as above
 
-    if path is None:
-        known = card(NAME)
-        model, name, digest = fetch(known, accept_noncommercial=True), known.name, known.sha256
-    elif path.is_file():
-        model, name, digest = path, path.stem, sha256(path)
-    else:
-        raise WeightsError("no such network", path=path)
+    model, name = weights_of(NAME, path)
     return ExpressionReader(
-        open_session(model, engine=engine, provider=provider, threads=threads), name=name, sha256=digest
+        open_session(model, engine=engine, provider=provider, threads=threads), name=name, sha256=sha256(model)
     )

@@ -24,7 +24,7 @@ import platformdirs
 from filelock import FileLock
 
 from masquerade.errors import WeightsError
-from masquerade.models.cards import PACKAGED, Asset, PackagedFile, UrlFile, WheelFile
+from masquerade.models.cards import PACKAGED, Asset, PackagedFile, UrlFile, WheelFile, card
 
 Progress = Callable[[int, int], None]
 """Called with (bytes had so far, bytes in all)."""
@@ -122,6 +122,24 @@ def fetch(
             hint="Free some space, or name another folder with MASQUERADE_CACHE.",
         ) from error
     return path
+
+
+def weights_of(name: str, path: Path | None) -> tuple[Path, str]:
+    """The file of a packaged network or of a user's own, and what people call it.
+
+    Args:
+        name: of the packaged one's card.
+        path: a user's own; None for the packaged one.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    if path is None:
+        known = card(name)
+        return fetch(known, accept_noncommercial=True), known.name
+    if not path.is_file():
+        raise WeightsError("no such network", path=path)
+    return path, path.stem
 
 
 def _fill(path: Path, card: Asset, source: WheelFile | UrlFile, progress: Progress | None) -> None:

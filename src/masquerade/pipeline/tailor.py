@@ -126,9 +126,9 @@ class Tailor:
         behind = Defended(self.swapper, defences) if defences else self.swapper
         # What answers with the opposite is driven away from people by its training already.
         follows = self.encoder if self.swapper.answers == "swap" else None
+        self.aligner = open_aligner()
         # It was shown faces as soft as the package's own swapper draws them.
         packaged = open_enlarger() if str(swapper) == packaged_swapper() else None
-        self.aligner = open_aligner()
         self.enlarger = packaged if packaged is not None and packaged.side == self.swapper.side else None
         self.imposer = Imposer(behind, self.swapper.template, guard, follows, self.enlarger)
         self._guard = guard.encoder

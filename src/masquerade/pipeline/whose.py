@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masquerade.errors import FaceError
-from masquerade.faces.align import estimate_similarity, template
-from masquerade.faces.aligner import crop_around
+from masquerade.faces.align import crop_around, estimate_similarity, template
 from masquerade.faces.quality import quality
 from masquerade.media import Frame
 from masquerade.types import Face, Points

@@ -97,15 +97,8 @@ def open_enlarger(
         WeightsError: there is no such file, or it holds another network.
         EngineError: what was asked for is not what would run.
     """
-    from masquerade.models.cards import card  # noqa: PLC0415 - pydantic takes a while to load
-    from masquerade.models.runtime import open_session  # noqa: PLC0415 - as above
-    from masquerade.models.store import fetch  # noqa: PLC0415 - as above
+    from masquerade.models.runtime import open_session  # noqa: PLC0415 - pydantic takes a while to load
+    from masquerade.models.store import weights_of  # noqa: PLC0415 - as above
 
-    if path is None:
-        known = card(NAME)
-        path, name = fetch(known, accept_noncommercial=True), known.name
-    elif path.is_file():
-        name = path.stem
-    else:
-        raise WeightsError("no such network", path=path)
-    return OnnxEnlarger(open_session(path, engine=engine, provider=provider, threads=threads), name=name)
+    model, name = weights_of(NAME, path)
+    return OnnxEnlarger(open_session(model, engine=engine, provider=provider, threads=threads), name=name)

@@ -21,7 +21,7 @@ from masquerade.faces.aligner import CENTRE, SIDE, UNIT, movement, window
 from masquerade.nets.aligner import Aligner
 from masquerade.train import engine
 from masquerade.train.augment import covered, lit, poor
-from masquerade.train.data import Epochs, read_archive
+from masquerade.train.data import Epochs, Joined, read_archive
 from masquerade.train.recipe import AlignerData, AlignerRecipe, Schedule
 
 _SPREAD = (0.04, 0.04, 0.09, np.deg2rad(4.5))
@@ -81,12 +81,10 @@ class MovedBatches(Dataset[Moved]):
     """Item i is the batch of step i. Every epoch goes through all faces in an order of its own."""
 
     def __init__(self, sets: list[Faces], data: AlignerData, schedule: Schedule, *, seed: int) -> None:
-        self._sets, self._data = sets, data
-        self._starts = np.cumsum([0, *(len(faces) for faces in sets)])
-        count = int(self._starts[-1])
-        self._epochs = Epochs(np.arange(count), schedule.batch, schedule.epochs, seed)
+        self._faces, self._data = Joined(sets), data
+        self._epochs = Epochs(np.arange(len(self._faces)), schedule.batch, schedule.epochs, seed)
         if not self._epochs.an_epoch:
-            raise InputError(f"{count} faces do not fill a batch of {schedule.batch}")
+            raise InputError(f"{len(self._faces)} faces do not fill a batch of {schedule.batch}")
 
     def __len__(self) -> int:
         return len(self._epochs)
@@ -98,8 +96,7 @@ class MovedBatches(Dataset[Moved]):
         return Moved(step, torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(moved)))
 
     def _face(self, row: int, rng: np.random.Generator) -> Faces:
-        which = int(np.searchsorted(self._starts, row, "right")) - 1
-        face: Faces = self._sets[which][row - self._starts[which]]
+        face = self._faces[row]
         if rng.random() < 0.5:
             face = np.ascontiguousarray(face[:, ::-1])
         if rng.random() < self._data.lit:

@@ -22,7 +22,7 @@ def degraded(face: Face, rng: np.random.Generator, hardness: float = 1.0) -> Fac
     """
     face = _misaligned(face, rng)
     for change, chance in (
-        (_light, 0.5),
+        (lit, 0.5),
         (_occluded, 0.2),
         (_blurred, 0.2),
         (_low_resolution, 0.3),
@@ -44,8 +44,11 @@ def poor(face: Face, rng: np.random.Generator) -> Face:
 
 
 def lit(face: Face, rng: np.random.Generator) -> Face:
-    """The same view in other light: darker or brighter, flatter or harder, of another colour."""
-    return _light(face, rng)
+    """The same view in other light: its exposure, contrast and colour, by one table a channel."""
+    levels = np.linspace(0, 1, 256)[:, None]
+    gamma = np.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.08, 3))
+    table = (levels**gamma - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.06)
+    return _picture(cv2.LUT(face, (255 * table.clip(0, 1)).astype(np.uint8)[None]))
 
 
 def covered(face: Face, rng: np.random.Generator) -> tuple[Face, Face]:
@@ -129,14 +132,6 @@ def _misaligned(face: Face, rng: np.random.Generator) -> Face:
     if rng.random() < 0.5:
         face = face[:, ::-1]
     return _picture(cv2.warpAffine(face, warp, (INPUT, INPUT), borderMode=cv2.BORDER_REPLICATE))
-
-
-def _light(face: Face, rng: np.random.Generator) -> Face:
-    """Exposure, contrast and the colour of the light, by one table a channel."""
-    levels = np.linspace(0, 1, 256)[:, None]
-    gamma = np.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.08, 3))
-    table = (levels**gamma - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.06)
-    return _picture(cv2.LUT(face, (255 * table.clip(0, 1)).astype(np.uint8)[None]))
 
 
 def _occluded(face: Face, rng: np.random.Generator) -> Face:

@@ -6,7 +6,7 @@ embeddings) lies beside it, in the same order.
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +40,22 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.people)
+
+
+class Joined:
+    """The faces of several archives, numbered through."""
+
+    def __init__(self, sets: Sequence[NDArray[np.uint8]]) -> None:
+        self._sets = sets
+        self._starts = np.cumsum([0, *map(len, sets)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        which = int(np.searchsorted(self._starts, row, "right")) - 1
+        face: NDArray[np.uint8] = self._sets[which][row - self._starts[which]]
+        return face
 
 
 class Epochs:

@@ -16,7 +16,7 @@ from masquerade.audit.verification import threshold_at_far
 from masquerade.nets.encoder import ENCODERS, Driver, Guard
 from masquerade.train import engine, processes
 from masquerade.train.augment import degraded
-from masquerade.train.data import Epochs, FaceSet, derived, inputs, map_batches, read_archive
+from masquerade.train.data import Epochs, FaceSet, Joined, derived, inputs, map_batches, read_archive
 from masquerade.train.export import read_encoder, settle
 from masquerade.train.losses import distill
 from masquerade.train.losses.margin import arcface, cosface
@@ -56,8 +56,7 @@ class FaceBatches(Dataset[Lesson]):
         hardness: float,
         mixed: float = 0.0,
     ) -> None:
-        self._sets = sets
-        self._starts = np.cumsum([0, *(len(s) for s in sets)])
+        self._faces = Joined([s.faces for s in sets])
         self._targets = targets
         self._people = np.concatenate([s.people for s in sets])
         self._hardness = hardness
@@ -70,18 +69,13 @@ class FaceBatches(Dataset[Lesson]):
     def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
         rows, rng = self._epochs.at(step)
-        clean = [self._face(row) for row in rows]
+        clean = [self._faces[row] for row in rows]
         others = rng.integers(len(self._people), size=self._mixed)
-        mixed = [mix(one, self._face(other), rng) for one, other in zip(clean, others, strict=False)]
+        mixed = [mix(one, self._faces[other], rng) for one, other in zip(clean, others, strict=False)]
         faces = np.stack([degraded(face, rng, self._hardness) for face in [*mixed, *clean[self._mixed :]]])
         people = np.where(np.arange(len(rows)) < self._mixed, -1, self._people[rows])
         asked = np.stack(mixed) if mixed else np.empty((0, *clean[0].shape), np.uint8)
         return Lesson(*map(torch.from_numpy, (faces, people, self._targets[rows], asked)))
-
-    def _face(self, row: int) -> NDArray[np.uint8]:
-        which = int(np.searchsorted(self._starts, row, "right")) - 1
-        face: NDArray[np.uint8] = self._sets[which].faces[row - self._starts[which]]
-        return face
 
 
 class EncoderTraining:

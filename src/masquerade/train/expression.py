@@ -21,7 +21,7 @@ from masquerade.faces.expression import CLASSES, MEASURES
 from masquerade.nets.expression import Expression, ExpressionEmbedder, Projection
 from masquerade.train import engine, processes
 from masquerade.train.augment import degraded
-from masquerade.train.data import Epochs, FaceSet, inputs, read_archive
+from masquerade.train.data import Epochs, FaceSet, Joined, inputs, read_archive
 from masquerade.train.expression_export import begun
 from masquerade.train.expression_labels import AFFECT, Labels, read_labels, without_identity
 from masquerade.train.losses.expression import alike, likeness, recognised, soft_classes
@@ -61,8 +61,7 @@ class ExpressionBatches(Dataset[Lesson]):
         seed: int,
         hardness: float,
     ) -> None:
-        self._sets, self._labels, self._people = sets, labels, people
-        self._starts = np.cumsum([0, *(len(s) for s in sets)])
+        self._faces, self._labels, self._people = Joined([s.faces for s in sets]), labels, people
         self._hardness = hardness
         rows = np.arange(len(people))
         self._epochs = Epochs(rows, schedule.batch, schedule.epochs, seed, together=people)
@@ -73,15 +72,10 @@ class ExpressionBatches(Dataset[Lesson]):
     def __getitem__(self, step: int) -> Lesson:
         cv2.setNumThreads(1)
         rows, rng = self._epochs.at(step)
-        faces = np.stack([degraded(self._face(row), rng, self._hardness) for row in rows])
+        faces = np.stack([degraded(self._faces[row], rng, self._hardness) for row in rows])
         return Lesson(
             *map(torch.from_numpy, (faces, self._people[rows], self._labels.classes[rows], self._labels.geometry[rows]))
         )
-
-    def _face(self, row: int) -> NDArray[np.uint8]:
-        which = int(np.searchsorted(self._starts, row, "right")) - 1
-        face: NDArray[np.uint8] = self._sets[which].faces[row - self._starts[which]]
-        return face
 
 
 class ExpressionTraining:

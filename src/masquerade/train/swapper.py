@@ -34,6 +34,7 @@ from masquerade.train.data import (
     SIDE,
     Epochs,
     FaceSet,
+    Joined,
     at_side,
     derived,
     inputs,
@@ -142,8 +143,8 @@ class SwapBatches(Dataset[Swaps]):
         eyes: Vectors | None = None,
         lids: Vectors | None = None,
     ) -> None:
-        self._sets, self._side, self._people, self._lids = sets, side, people, lids
-        self._starts = np.cumsum([0, *(len(s) for s in sets)])
+        self._faces = Joined([faces.faces for faces in sets])
+        self._side, self._people, self._lids = side, people, lids
         self._embeddings = embeddings
         self._population: IdentityModel = fit_distribution(embeddings)
         self._data, self._batch = data, schedule.batch
@@ -189,8 +190,7 @@ class SwapBatches(Dataset[Swaps]):
         return face, front
 
     def _face(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        which = int(np.searchsorted(self._starts, row, "right")) - 1
-        face: NDArray[np.uint8] = self._sets[which].faces[row - self._starts[which]]
+        face = self._faces[row]
         if self._lids is not None and rng.random() < self._data.blinking:
             return blinking(face, self._lids[row], rng)
         return face
