@@ -156,7 +156,7 @@ def _retained(setting: Setting, seen: Seen, pairs: int) -> tuple[list[Cells], li
 
 def _swapped(table: str, setting: Setting, targets: Seen, sources: Seen) -> tuple[list[Cells], list[str]]:
     found = measure_swaps(setting.tailor, targets, sources, setting.judges, setting.reader, setting.pose)
-    time = (f"{milliseconds(setting.tailor):.1f}",) if table == "5.4" else ()
+    time = (f"{milliseconds(setting.tailor):.3g}",) if table == "5.4" else ()
     rows = [
         (
             f"{setting.tailor.name}, by {one.recogniser}",
