@@ -4,7 +4,7 @@
 
 Aligned crops, drawn at several sides in a larger picture and found there by the default detector at all its sizes. Off:
 how far the archive's five points lie from the template's in the crop that comes of it, in distances of the eyes; the
-archive's own landmarks, one detector's at one size, are themselves off. Two minutes on one core.
+archive's own landmarks, one detector's at one size, are themselves off. Three minutes on two cores with 120 faces.
 """
 
 import argparse
